@@ -1,0 +1,144 @@
+"""What happens to the machine, and what it asks for."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maxlib.execution.broker import Rejection
+from maxlib.market.contract import Contract
+from maxlib.trading.orders import Fill, Order
+
+Rows = NDArray[np.void]
+
+
+class Bar(NamedTuple):
+    """A bar as plain Python numbers; fields as in `market.bars.BAR`."""
+
+    ts: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    day: int
+    minute: int
+    close_minute: int
+    session: int
+
+    @property
+    def minutes_left(self) -> int:
+        """Regular minutes from the END of this bar to the close; 0 or less = closed."""
+        if self.minute + 1 < 570:
+            return 0
+        return self.close_minute - (self.minute + 1)
+
+    @property
+    def minutes_left_at_open(self) -> int:
+        """Regular minutes from the START of this bar to the close."""
+        return self.close_minute - self.minute if self.minute >= 570 else 0
+
+
+class BarClosed(NamedTuple):
+    """A bar is complete.
+
+    rows : the bar as an array of length one, for compiled steps
+    exits : outputs of the exit step by trade number, when the shell has already
+        watched the bar (leaping); None = the machine watches it itself
+    """
+
+    bar: Bar
+    rows: Rows
+    exits: dict[int, Any] | None = None
+
+
+class SignalSeen(NamedTuple):
+    """The strategy signalled at the close of `bar`. `sigma` prices the desk's quotes."""
+
+    bar: Bar
+    side: int
+    basis: int
+    formed_at: int
+    stop: float
+    tp1: float
+    tp2: float
+    confidence: float
+    atr: float
+    sigma: float
+
+
+class OrderFilled(NamedTuple):
+    """The broker executed an order; `bar` is the bar it happened in."""
+
+    fill: Fill
+    bar: Bar
+
+
+class OrderRejected(NamedTuple):
+    """The broker refused an order."""
+
+    rejection: Rejection
+
+
+class TapeEnded(NamedTuple):
+    """There are no more bars; what is open is closed at the last one."""
+
+    bar: Bar
+
+
+Event = BarClosed | SignalSeen | OrderFilled | OrderRejected | TapeEnded
+
+
+class Submit(NamedTuple):
+    """Send an order."""
+
+    order: Order
+
+
+class Settle(NamedTuple):
+    """Settle an expired holding in cash at this price of the underlying."""
+
+    order: Order
+    spot: float
+
+
+class Record(NamedTuple):
+    """Write to the journal."""
+
+    ts: int
+    kind: str
+    data: dict[str, Any]
+
+
+Command = Submit | Settle | Record
+
+
+class Trade(NamedTuple):
+    """A closed trade. Times are UTC ns, prices of the option cents per share, money cents.
+
+    `formed_at` is the bar the pattern hangs on, `known_at` the moment of the
+    decision, `entry_at` the fill. `exit_price_cents` is the average over partial exits.
+    """
+
+    number: int
+    side: int
+    contract: Contract
+    quantity: int
+    formed_at: int
+    known_at: int
+    entry_at: int
+    exit_at: int
+    entry_spot: float
+    exit_spot: float
+    entry_price_cents: int
+    exit_price_cents: float
+    fee_cents: int
+    pnl_cents: int
+    sigma: float
+    stop: float
+    tp1: float
+    tp2: float
+    confidence: float
+    reason: str

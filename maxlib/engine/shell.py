@@ -1,0 +1,90 @@
+"""The simulated shell: executes the machine's commands and feeds results back as events.
+
+Backtest and replay both stand on it. Market orders wait for the next bar's open;
+triggered exits and settlements happen at once, inside the bar just closed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maxlib.engine.events import (
+    Bar,
+    BarClosed,
+    Command,
+    OrderFilled,
+    OrderRejected,
+    Record,
+    Settle,
+    SignalSeen,
+    Submit,
+    TapeEnded,
+)  # fmt: skip
+from maxlib.engine.machine import Machine
+from maxlib.execution.broker import Rejection, SimulatedBroker
+from maxlib.journal.chain import Journal
+from maxlib.market.bars import NS_PER_MINUTE
+from maxlib.options.desk import Market
+from maxlib.options.volatility import REALISED
+from maxlib.trading.orders import Order
+
+Rows = NDArray[np.void]
+VOLATILITY = REALISED.params(returns=20, min_returns=8, floor=0.10, default=0.20)
+"""The IV convention of spec §12.1."""
+
+
+class Shell:
+    """A machine, a simulated broker, a journal and the orders that wait for the next open."""
+
+    def __init__(self, machine: Machine, journal: Journal | None = None) -> None:
+        self.machine = machine
+        self.broker = SimulatedBroker(machine.config.desk, machine.instrument)
+        self.journal = journal or Journal()
+        self.waiting: list[Order] = []
+
+    def open(self, bar: Bar, sigma: float) -> None:
+        """Execute waiting orders at the bar's open."""
+        if not self.waiting:
+            return
+        waiting, self.waiting = self.waiting, []
+        market = Market(bar.ts - NS_PER_MINUTE, bar.open, bar.minutes_left_at_open, sigma)
+        for order in waiting:
+            expired = order.contract.expiry != bar.day
+            self._send(order, market._replace(minutes=0) if expired else market, bar, sigma)
+
+    def close(self, bar: Bar, rows: Rows, sigma: float, exits: dict[int, Any] | None = None) -> None:
+        """The bar is complete: let the machine watch its positions."""
+        self._execute(self.machine.handle(BarClosed(bar, rows, exits)), bar, sigma)
+
+    def signal(self, bar: Bar, signal: Any, sigma: float) -> None:
+        """The strategy signalled at this bar's close. `signal` is a `Signal` record."""
+        side, basis, formed_at, stop, tp1, tp2, confidence, atr = signal.item()
+        seen = SignalSeen(bar, side, basis, formed_at, stop, tp1, tp2, confidence, atr, sigma)
+        self._execute(self.machine.handle(seen), bar, sigma)
+
+    def finish(self, bar: Bar, sigma: float) -> None:
+        """The tape has ended: what is open is closed at the last bar."""
+        self.waiting = []
+        self._execute(self.machine.handle(TapeEnded(bar)), bar, sigma)
+
+    def _execute(self, commands: list[Command], bar: Bar, sigma: float) -> None:
+        for command in commands:
+            if isinstance(command, Record):
+                self.journal.append(command.ts, command.kind, command.data)
+            elif isinstance(command, Submit):
+                trigger = command.order.trigger
+                if trigger is None:
+                    self.waiting.append(command.order)
+                else:
+                    self._send(command.order, Market(bar.ts, trigger, bar.minutes_left, sigma), bar, sigma)
+            elif isinstance(command, Settle):
+                fill = self.broker.settle(command.order, bar.ts, command.spot)
+                self._execute(self.machine.handle(OrderFilled(fill, bar)), bar, sigma)
+
+    def _send(self, order: Order, market: Market, bar: Bar, sigma: float) -> None:
+        result = self.broker.execute(order, market, self.machine.ledger.cash_cents)
+        event = OrderRejected(result) if isinstance(result, Rejection) else OrderFilled(result, bar)
+        self._execute(self.machine.handle(event), bar, sigma)

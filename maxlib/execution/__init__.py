@@ -1,0 +1,1 @@
+"""Floor 4: exits, fill models, brokers."""

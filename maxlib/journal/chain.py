@@ -1,0 +1,62 @@
+"""The hash chain: each entry's hash covers the entry and the hash before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from maxlib.core.canonical import canonical, sha256
+from maxlib.core.errors import InvariantError
+
+GENESIS: Final = "0" * 64
+
+
+class Entry(NamedTuple):
+    """One row. `body` is canonical JSON with the entry's kind and data; `ts` is UTC ns."""
+
+    seq: int
+    ts: int
+    kind: str
+    body: str
+    hash: str
+
+
+class Journal:
+    """An append-only journal in memory. Entries get sequence numbers from 1."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    @property
+    def head(self) -> str:
+        """Hash of the newest entry: it stands for the whole journal."""
+        return self.entries[-1].hash if self.entries else GENESIS
+
+    def append(self, ts: int, kind: str, data: dict[str, Any]) -> Entry:
+        """Add an entry and return it."""
+        entry = link(self.head, len(self.entries) + 1, ts, kind, canonical(data))
+        self.entries.append(entry)
+        return entry
+
+
+def link(before: str, seq: int, ts: int, kind: str, body: str) -> Entry:
+    """The entry that follows the hash `before`."""
+    return Entry(seq, ts, kind, body, sha256(f"{before}|{seq}|{ts}|{kind}|{body}"))
+
+
+def verify(entries: Iterable[Entry]) -> str:
+    """Check sequence and hashes; returns the head.
+
+    Raises
+    ------
+    InvariantError
+        Names the first entry that does not follow from the one before it.
+    """
+    head = GENESIS
+    for number, entry in enumerate(entries, start=1):
+        if link(head, number, entry.ts, entry.kind, entry.body) != entry:
+            raise InvariantError(
+                f"journal entry {number} ({entry.kind}) does not follow from the one before it"
+            )
+        head = entry.hash
+    return head

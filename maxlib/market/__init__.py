@@ -1,0 +1,1 @@
+"""Floor 1: instruments, bars, the session calendar."""

@@ -1,0 +1,1 @@
+"""Floor 4: how much, and whether at all."""

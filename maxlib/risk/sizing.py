@@ -1,0 +1,86 @@
+"""The review between an intent and an order: allowed with a quantity, or denied with a reason."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from maxlib.core.config import Config
+
+DenialCode = Literal["POSITION_LIMIT", "MARKET_CLOSED", "TOO_LATE", "UNAFFORDABLE"]
+
+
+class RiskConfig(Config):
+    """Account and limits.
+
+    Attributes
+    ----------
+    account_usd : starting cash, whole dollars
+    risk_fraction : share of equity that one position's premium may cost
+    max_contracts : cap on the size of one position
+    contracts : a fixed size instead of a share of equity; null = by risk_fraction
+    max_positions : positions open at once
+    last_entry_minutes : no entry from this many minutes before the close on
+    """
+
+    account_usd: int = Field(default=25_000, ge=1, le=100_000_000)
+    risk_fraction: float = Field(default=0.05, gt=0.0, le=1.0)
+    max_contracts: int = Field(default=10, ge=1, le=10_000)
+    contracts: int | None = Field(default=None, ge=1)
+    max_positions: int = Field(default=1, ge=1, le=50)
+    last_entry_minutes: int = Field(default=5, ge=1, le=389)
+
+    @model_validator(mode="after")
+    def _fixed_size_fits(self) -> RiskConfig:
+        if self.contracts is not None and self.contracts > self.max_contracts:
+            raise ValueError(f"contracts {self.contracts} is above max_contracts {self.max_contracts}")
+        return self
+
+
+class Allowed(NamedTuple):
+    """Go ahead with this many contracts."""
+
+    quantity: int
+
+
+class Denial(NamedTuple):
+    """A refusal: its code, the limit and what was there instead."""
+
+    code: DenialCode
+    limit: float
+    actual: float
+
+
+def review(
+    config: RiskConfig,
+    *,
+    open_positions: int,
+    minutes_to_close: int,
+    equity_cents: int,
+    cash_cents: int,
+    cost_cents: int,
+) -> Allowed | Denial:
+    """Decide on one entry.
+
+    Parameters
+    ----------
+    open_positions : positions held or being opened
+    minutes_to_close : regular minutes left at the moment of the entry; 0 or less = closed
+    equity_cents, cash_cents : account value at cost, and cash
+    cost_cents : premium and commission of one contract at the ask
+    """
+    if minutes_to_close <= 0:
+        return Denial("MARKET_CLOSED", 0, minutes_to_close)
+    if minutes_to_close <= config.last_entry_minutes:
+        return Denial("TOO_LATE", config.last_entry_minutes, minutes_to_close)
+    if open_positions >= config.max_positions:
+        return Denial("POSITION_LIMIT", config.max_positions, open_positions)
+    budget = min(cash_cents, int(equity_cents * config.risk_fraction))
+    wanted = budget // cost_cents if config.contracts is None else config.contracts
+    quantity = min(wanted, config.max_contracts)
+    if quantity < 1 or quantity * cost_cents > cash_cents:
+        return Denial(
+            "UNAFFORDABLE", (budget if config.contracts is None else cash_cents) / 100, cost_cents / 100
+        )
+    return Allowed(quantity)

@@ -1,0 +1,1 @@
+"""Floor 2: intents, orders, fills, positions and the ledger, in integer cents."""
