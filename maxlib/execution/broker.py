@@ -60,14 +60,10 @@ class SimulatedBroker:
 
     def _pass(self, fill: Fill, quote: Quote) -> Fill:
         """The one gate of every simulated fill."""
-        buy = fill.order.side == "buy"
-        if buy and (fill.price_cents < quote.ask_cents or fill.price_cents < quote.floor_cents):
-            bound = max(quote.ask_cents, quote.floor_cents)
-            raise InvariantError(
-                f"{fill.order.contract.name} bought at {fill.price_cents} c, below {bound} c"
-            )
+        buy, name = fill.order.side == "buy", fill.order.contract.name
+        lowest = max(quote.ask_cents, quote.floor_cents)
+        if buy and fill.price_cents < lowest:
+            raise InvariantError(f"{name} bought at {fill.price_cents} c, below the lowest fair {lowest} c")
         if not buy and fill.price_cents > quote.bid_cents:
-            raise InvariantError(
-                f"{fill.order.contract.name} sold at {fill.price_cents} c, above its bid of {quote.bid_cents} c"
-            )
+            raise InvariantError(f"{name} sold at {fill.price_cents} c, above its bid of {quote.bid_cents} c")
         return fill

@@ -111,10 +111,10 @@ def _median(s: DayMedian, first: int, last: int) -> float:
     for i in range(count):
         s.work[i] = s.ring[(first + i) % RING]
     half = count // 2
-    upper = _select(s, count, half)
+    upper: float = _select(s, count, half)
     if count % 2 == 1:
         return upper
-    lower = s.work[0]  # quickselect left the smaller half in front
+    lower: float = s.work[0]  # quickselect left the smaller half in front
     for i in range(1, half):
         lower = max(lower, s.work[i])
     return 0.5 * (lower + upper)
@@ -142,4 +142,5 @@ def _select(s: DayMedian, count: int, k: int) -> float:
             low = i
         else:
             break
-    return s.work[k]
+    value: float = s.work[k]
+    return value
