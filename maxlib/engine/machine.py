@@ -90,6 +90,7 @@ class Machine:
         self.denials: dict[str, int] = {}
         self.signals = 0
         self.entered = 0
+        self.last_exit = 0
 
     @property
     def equity_cents(self) -> int:
@@ -133,6 +134,8 @@ class Machine:
             self.config.risk,
             open_positions=len(self.positions),
             minutes_to_close=minutes,
+            formed_at=signal.formed_at,
+            last_exit=self.last_exit,
             equity_cents=self.equity_cents,
             cash_cents=self.ledger.cash_cents,
             cost_cents=cost,
@@ -260,6 +263,7 @@ class Machine:
             confidence=position.signal.confidence, reason=fill.order.purpose,
         )  # fmt: skip
         self.trades.append(trade)
+        self.last_exit = fill.ts
         return Record(fill.ts, "closed", {
             "trade": trade.number, "contract": trade.contract.name, "quantity": trade.quantity,
             "pnl_cents": trade.pnl_cents, "fee_cents": trade.fee_cents, "reason": trade.reason,
@@ -296,7 +300,7 @@ class Machine:
         return canonical({
             "cash_cents": self.ledger.cash_cents, "flow_cents": self.ledger.flow_cents,
             "fee_cents": self.ledger.fee_cents, "held": self.ledger.held, "denials": self.denials,
-            "signals": self.signals, "entered": self.entered,
+            "signals": self.signals, "entered": self.entered, "last_exit": self.last_exit,
             "trades": [_numbers(t._replace(contract=list(t.contract))) for t in self.trades],  # type: ignore[arg-type]
             "positions": [_position_out(p) for p in self.positions.values()],
         })  # fmt: skip
@@ -306,6 +310,7 @@ class Machine:
         self.ledger.cash_cents, self.ledger.flow_cents = state["cash_cents"], state["flow_cents"]
         self.ledger.fee_cents, self.ledger.held = state["fee_cents"], dict(state["held"])
         self.denials, self.signals, self.entered = dict(state["denials"]), state["signals"], state["entered"]
+        self.last_exit = state["last_exit"]
         self.trades = [_trade_in(row) for row in state["trades"]]
         self.positions = {row["number"]: _position_in(row) for row in state["positions"]}
 

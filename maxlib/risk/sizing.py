@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from maxlib.core.config import Config
 
-DenialCode = Literal["POSITION_LIMIT", "MARKET_CLOSED", "TOO_LATE", "UNAFFORDABLE"]
+DenialCode = Literal["POSITION_LIMIT", "MARKET_CLOSED", "TOO_LATE", "UNAFFORDABLE", "STALE_PATTERN"]
 
 
 class RiskConfig(Config):
@@ -22,6 +22,7 @@ class RiskConfig(Config):
     contracts : a fixed size instead of a share of equity; null = by risk_fraction
     max_positions : positions open at once
     last_entry_minutes : no entry from this many minutes before the close on
+    fresh_patterns : refuse a signal whose pattern formed before the last exit
     """
 
     account_usd: int = Field(default=25_000, ge=1, le=100_000_000)
@@ -30,6 +31,7 @@ class RiskConfig(Config):
     contracts: int | None = Field(default=None, ge=1)
     max_positions: int = Field(default=1, ge=1, le=50)
     last_entry_minutes: int = Field(default=5, ge=1, le=389)
+    fresh_patterns: bool = False
 
     @model_validator(mode="after")
     def _fixed_size_fits(self) -> RiskConfig:
@@ -57,6 +59,8 @@ def review(
     *,
     open_positions: int,
     minutes_to_close: int,
+    formed_at: int,
+    last_exit: int,
     equity_cents: int,
     cash_cents: int,
     cost_cents: int,
@@ -67,6 +71,7 @@ def review(
     ----------
     open_positions : positions held or being opened
     minutes_to_close : regular minutes left at the moment of the entry; 0 or less = closed
+    formed_at, last_exit : of the pattern and of the newest closed trade (0 = none), UTC ns
     equity_cents, cash_cents : account value at cost, and cash
     cost_cents : premium and commission of one contract at the ask
     """
@@ -76,6 +81,8 @@ def review(
         return Denial("TOO_LATE", config.last_entry_minutes, minutes_to_close)
     if open_positions >= config.max_positions:
         return Denial("POSITION_LIMIT", config.max_positions, open_positions)
+    if config.fresh_patterns and formed_at <= last_exit:
+        return Denial("STALE_PATTERN", last_exit, formed_at)
     budget = min(cash_cents, int(equity_cents * config.risk_fraction))
     wanted = budget // cost_cents if config.contracts is None else config.contracts
     quantity = min(wanted, config.max_contracts)

@@ -1,0 +1,1 @@
+"""Floor 3: figures about results — metrics, statistics, stylised facts."""

@@ -1,0 +1,1 @@
+"""Floor 8: the command line, the notebook runner, the dashboard's server."""

@@ -1,0 +1,1 @@
+"""Floor 6: scenarios and their verdicts, audits."""

@@ -1,0 +1,197 @@
+"""Run a scenario from its settings to its result."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from maxlib.analytics.metrics import Metrics, measure
+from maxlib.core.config import config_hash
+from maxlib.core.errors import DataError
+from maxlib.core.files import write_atomic
+from maxlib.data.tape import Tape
+from maxlib.data.tape import load as load_tape
+from maxlib.engine.backtest import Run, backtest
+from maxlib.engine.events import Trade
+from maxlib.journal.store import JournalFile
+from maxlib.market.calendar import new_york
+from maxlib.market.instruments import instrument
+from maxlib.research.provenance import code_version
+from maxlib.research.scenario import Scenario
+from maxlib.research.verdict import Judgement, Verdict, judge
+
+MODELLED = (
+    "Option prices are modelled (Black-Scholes-Merton on the trading clock, realised volatility, "
+    "modelled spread): no quote of that day was available."
+)
+
+
+@dataclass(frozen=True)
+class ScenarioRun:
+    """A scenario, the tape it ran on, the run, and what it came to. `seconds` is wall time."""
+
+    scenario: Scenario
+    tape: Tape
+    run: Run
+    metrics: Metrics
+    verdict: Verdict
+    judgements: list[Judgement]
+    seconds: float
+
+
+def run_scenario(scenario: Scenario, tape: Tape | None = None) -> ScenarioRun:
+    """Load the bars, run strategy and machine, judge the claims.
+
+    Raises
+    ------
+    MaxTraderError
+        If the data cannot be had or is refused, or a promise breaks.
+    """
+    began = time.perf_counter()
+    tape = tape or load_tape(scenario.data)
+    run = backtest(tape.bars, scenario.strategy.build(), scenario.machine, config_hash(scenario))
+    metrics = trade_metrics(run.trades, scenario)
+    verdict, judgements = judge(scenario.claims, metrics)
+    return ScenarioRun(scenario, tape, run, metrics, verdict, judgements, time.perf_counter() - began)
+
+
+def trade_metrics(trades: list[Trade], scenario: Scenario) -> Metrics:
+    """Metrics of a scenario's trades."""
+    multiplier = instrument(scenario.data.symbol).multiplier
+    return measure(
+        [t.pnl_cents for t in trades],
+        [t.fee_cents for t in trades],
+        [t.entry_price_cents * t.quantity * multiplier for t in trades],
+        scenario.risk.account_usd * 100,
+    )
+
+
+def result(done: ScenarioRun) -> dict[str, Any]:
+    """The `result.json` of a run: figures, claims, provenance. Plain JSON values."""
+    tape = done.tape
+    return {
+        "scenario": done.scenario.name,
+        "title": done.scenario.title,
+        "verdict": done.verdict,
+        "figures": done.metrics.as_dict(),
+        "claims": {
+            "source": done.scenario.claims.source if done.scenario.claims else None,
+            "figures": {
+                j.figure: {k: v for k, v in j._asdict().items() if k != "figure"} for j in done.judgements
+            },
+        },
+        "data": {
+            "source": tape.source,
+            "simulated": tape.simulated,
+            "name": tape.name,
+            "symbol": tape.symbol,
+            "bars": len(tape.bars),
+            "duplicates": tape.quality.count("exact_duplicates"),
+            "sha256": tape.sha256,
+            "file_sha256": tape.file_sha256,
+            "quality": tape.quality.as_dict(),
+        },
+        "signals": done.run.signals,
+        "denials": done.run.denials,
+        "notes": [MODELLED, *done.scenario.notes],
+        "journal": {"entries": len(done.run.journal.entries), "head": done.run.journal.head},
+        "config": done.scenario.model_dump(mode="json"),
+        "config_hash": config_hash(done.scenario),
+        "code_version": code_version(),
+        "seconds": round(done.seconds, 3),
+    }
+
+
+VERDICTS: Final = {
+    "holds": "the claims hold",
+    "does_not_hold": "the claims do not hold",
+    "no_claim": "nothing was claimed",
+}
+
+
+def sentences(done: ScenarioRun) -> list[str]:
+    """The outcome in plain sentences: figures first, then each claim."""
+    m, stamp = done.metrics, "SIMULATED " if done.tape.simulated else ""
+    head = (
+        f"{done.scenario.name}: {m.trades} trades, {_rate(m)}, P&L {m.pnl_usd:,.2f} $, "
+        f"drawdown {m.max_drawdown_usd:,.2f} $, on {len(done.tape.bars):,} {stamp}bars ({done.tape.name})."
+    )
+    lines = [head]
+    for j in done.judgements:
+        where = "inside" if j.inside else "OUTSIDE"
+        lines.append(f"  {j.figure}: claimed {j.claimed:,.10g}, measured {_number(j.measured)}: {where}.")
+    names = {
+        "holds": "the claims hold",
+        "does_not_hold": "the claims do not hold",
+        "no_claim": "nothing was claimed",
+    }
+    lines.append(f"Verdict: {names[done.verdict]}.")
+    return lines
+
+
+def _rate(m: Metrics) -> str:
+    if m.win_rate is None:
+        return "no win rate"
+    return f"{m.win_rate:.1%} won (95 % interval {m.win_low:.1%} to {m.win_high:.1%})"
+
+
+def _number(value: float | None) -> str:
+    return "nothing" if value is None else f"{value:,.6g}"
+
+
+_TIMES = ("formed_at", "known_at", "entry_at", "exit_at")
+TRADE_COLUMNS = (
+    "number", "side", "contract", "quantity", "formed_at", "known_at", "entry_at", "exit_at", "entry_spot",
+    "exit_spot", "entry_price", "exit_price", "fees", "pnl", "sigma", "stop", "tp1", "tp2", "reason",
+)  # fmt: skip
+
+
+def trade_rows(trades: list[Trade]) -> list[dict[str, Any]]:
+    """Trades as rows for tables and files: New York ISO times, dollars, the contract by name."""
+    rows = []
+    for t in trades:
+        times = {
+            k: new_york(getattr(t, k)).isoformat() for k in ("formed_at", "known_at", "entry_at", "exit_at")
+        }
+        rows.append({
+            "number": t.number, "side": "long" if t.side > 0 else "short", "contract": t.contract.name,
+            "quantity": t.quantity, **times, "entry_spot": t.entry_spot, "exit_spot": t.exit_spot,
+            "entry_price": t.entry_price_cents / 100, "exit_price": round(t.exit_price_cents / 100, 4),
+            "fees": t.fee_cents / 100, "pnl": t.pnl_cents / 100, "sigma": round(t.sigma, 6), "stop": t.stop,
+            "tp1": t.tp1, "tp2": t.tp2, "reason": t.reason,
+        })  # fmt: skip
+    return rows
+
+
+def write_trades(path: Path, done: ScenarioRun) -> None:
+    """Write the trades as CSV: one row a trade, columns `TRADE_COLUMNS`."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, TRADE_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(trade_rows(done.run.trades))
+    write_atomic(path, text.getvalue())
+
+
+def write_journal(path: Path, done: ScenarioRun) -> None:
+    """Write the journal to a new SQLite file.
+
+    Raises
+    ------
+    DataError
+        If the file exists: a journal is never overwritten.
+    """
+    if path.exists():
+        raise DataError(f"journal {path} exists already; name a new file")
+    file = JournalFile(path)
+    file.extend(done.run.journal.entries)
+    file.close()
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write a result atomically, readable by people."""
+    write_atomic(path, json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False) + "\n")

@@ -1,0 +1,165 @@
+"""Scenarios: one page of settings that says what to run and what was claimed of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic import Field
+
+from maxlib.core.config import Config, parse
+from maxlib.core.errors import ConfigError
+from maxlib.data.config import DataConfig
+from maxlib.engine.machine import MachineConfig
+from maxlib.options.desk import DeskConfig
+from maxlib.risk.sizing import RiskConfig
+from maxlib.strategies.config import StrategyConfig
+from maxlib.trading.plan import ExitPlan
+
+TOLERANCE: Final = 0.10
+"""The readiness report's bound: within ±10 % of the claim."""
+
+
+class Claims(Config):
+    """What somebody said this scenario makes. Figures left out are not judged.
+
+    Attributes
+    ----------
+    source : where the claim stands
+    trades, win_rate (share), pnl_usd, max_drawdown_usd : the claimed figures
+    tolerance : relative distance that still counts as inside
+    """
+
+    source: str = Field(min_length=1)
+    trades: int | None = Field(default=None, ge=0)
+    win_rate: float | None = Field(default=None, ge=0.0, le=1.0)
+    pnl_usd: float | None = None
+    max_drawdown_usd: float | None = Field(default=None, ge=0.0)
+    tolerance: float = Field(default=TOLERANCE, ge=0.0, le=1.0)
+
+
+class Scenario(Config):
+    """Data, strategy, desk, exits, risk and claims of one run.
+
+    Attributes
+    ----------
+    name : as in the file name
+    title, about : for the report's head
+    notes : sentences for the report, such as why a figure differs from a reference
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9_]{1,64}$")
+    title: str = Field(min_length=1)
+    about: str = ""
+    data: DataConfig
+    strategy: StrategyConfig
+    desk: DeskConfig = DeskConfig()
+    exits: ExitPlan = ExitPlan()
+    risk: RiskConfig = RiskConfig()
+    claims: Claims | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def machine(self) -> MachineConfig:
+        """The machine's part of the settings."""
+        return MachineConfig(symbol=self.data.symbol, desk=self.desk, exits=self.exits, risk=self.risk)
+
+
+def folders() -> list[Path]:
+    """Where scenarios are looked for: `configs/scenarios` here, then in the project itself."""
+    here = Path.cwd() / "configs" / "scenarios"
+    project = Path(__file__).resolve().parents[2] / "configs" / "scenarios"
+    return [here] if here == project else [here, project]
+
+
+def names() -> list[str]:
+    """Names of all scenarios, sorted."""
+    return sorted({path.stem for folder in folders() if folder.is_dir() for path in folder.glob("*.yaml")})
+
+
+def find(name: str) -> Path:
+    """The file of a scenario given by name, or by path when it ends in .yaml or .yml.
+
+    Raises
+    ------
+    ConfigError
+        If there is none; names those that exist.
+    """
+    if name.endswith((".yaml", ".yml")) or os.sep in name:
+        path = Path(name)
+        if path.is_file():
+            return path
+        raise ConfigError(f"scenario file {name} does not exist")
+    for folder in folders():
+        path = folder / f"{name}.yaml"
+        if path.is_file():
+            return path
+    raise ConfigError(f"scenario {name!r} does not exist; there are {', '.join(names())}")
+
+
+def load(name: str, overrides: Mapping[str, Any] | None = None) -> Scenario:
+    """The scenario `name` (or a path) with dotted fields overridden.
+
+    Raises
+    ------
+    ConfigError
+        One sentence: the file or parameter, the field, the value and the bound.
+    """
+    path = find(name)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise ConfigError(f"{path.name}: line {line}: {error.problem or 'is not YAML'}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path.name}: cannot be read as YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path.name}: a scenario is a mapping of fields, not {type(values).__name__}")
+    scenario = parse(Scenario, values, path.name)
+    if scenario.name != path.stem:
+        raise ConfigError(f"{path.name}: name: should be {path.stem!r}, as the file (got {scenario.name!r})")
+    if not overrides:
+        return scenario
+    for key, value in overrides.items():
+        _override(values, key, value)
+    if "data.path" in overrides and "data.source" not in overrides:
+        values["data"]["source"] = "file"  # another file under the scenario, whatever fed it before
+        values["data"].pop("simulator", None)
+    return parse(Scenario, values, "-p " + ", ".join(f"{k}={v}" for k, v in overrides.items()))
+
+
+def parse_overrides(pairs: list[str]) -> dict[str, Any]:
+    """`key=value` texts as a mapping; values are read as YAML (numbers, true, null, dates, lists).
+
+    Raises
+    ------
+    ConfigError
+        If a text is no `key=value`, or a key comes twice.
+    """
+    overrides: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, text = pair.partition("=")
+        if not sign or not key.strip():
+            raise ConfigError(f"-p {pair}: should be key=value, as in -p risk.risk_fraction=0.02")
+        if key in overrides:
+            raise ConfigError(f"-p {key}: given twice")
+        try:
+            overrides[key] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            overrides[key] = text
+    return overrides
+
+
+def _override(values: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    inside: Any = values
+    for part in parents:
+        inside = inside.setdefault(part, {}) if isinstance(inside, dict) else None
+        if inside is None:
+            inside = {}
+    if not isinstance(inside, dict):
+        raise ConfigError(f"-p {key}: {'.'.join(parents)} is a value, not a group of fields")
+    inside[last] = value
