@@ -9,6 +9,7 @@ cannot both be in the catalog: the second is refused.
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 import os
 import re
@@ -20,6 +21,7 @@ import numpy as np
 
 from maxlib.core.canonical import canonical
 from maxlib.core.errors import DataError
+from maxlib.core.files import write_atomic
 from maxlib.data import files
 from maxlib.data.quality import gate
 from maxlib.data.raw import VALUES, Raw, from_bars, when
@@ -204,21 +206,9 @@ def _write(raw: Raw, entry: CatalogEntry) -> None:
     }
     facts = {name: getattr(entry, name) for name in CatalogEntry.__dataclass_fields__ if name != "path"}
     table = pa.table(columns).replace_schema_metadata({_KEY: canonical(facts)})
-    entry.path.parent.mkdir(parents=True, exist_ok=True)
-    draft = entry.path.with_name(f".{entry.path.name}.{os.getpid()}.tmp")
-    try:
-        with draft.open("wb") as file:
-            pq.write_table(table, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(entry.path)
-    finally:
-        draft.unlink(missing_ok=True)
-    handle = os.open(entry.path.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    file = io.BytesIO()
+    pq.write_table(table, file)
+    write_atomic(entry.path, file.getvalue())
 
 
 def load_entry(entry: CatalogEntry) -> Raw:

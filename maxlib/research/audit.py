@@ -52,9 +52,7 @@ def audit(bars: Rows, strategy: Strategy, config: MachineConfig, cuts: int, seed
         If there are fewer bars than cuts need.
     """
     if cuts < 1 or cuts >= len(bars):
-        raise ConfigError(
-            f"--cuts {cuts}: should be between 1 and the number of bars less one, {len(bars) - 1}"
-        )
+        raise ConfigError(f"--cuts {cuts}: should be from 1 to {len(bars) - 1}, the number of bars less one")
     whole = backtest(bars, strategy, config, "audit", finish=False)
     points = np.random.default_rng(seed).choice(np.arange(1, len(bars)), size=cuts, replace=False)
     rows = entries = rewritten = 0

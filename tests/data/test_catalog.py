@@ -162,7 +162,7 @@ def test_write_that_fails_leaves_the_earlier_import_and_no_draft(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DataError, match="No space left"):
         catalog.import_bars(make(tmp_path, DAY_2, "b.csv"), "QQQ")
     assert sorted(store.rglob("*")) == before
     assert np.isfinite(catalog.read("QQQ").close).all()

@@ -1,0 +1,268 @@
+"""The `maxtrader` command.
+
+Exit codes: 0 it ran, and every verdict holds; 1 it ran, and a verdict or an audit
+does not hold; 2 it could not run (one sentence on standard error says why).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import maxlib
+from maxlib.core.errors import MaxTraderError
+
+if TYPE_CHECKING:
+    from maxlib.app.runner import Outcome
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="A paper-trading lab for intraday options. Exit codes: 0 holds, 1 does not hold, 2 could not run.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Import and check bars.")
+app.add_typer(data_app, name="data")
+
+ScenarioName = Annotated[str, typer.Argument(help="A name in configs/scenarios, or a path to a .yaml file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("-p", metavar="KEY=VALUE", help="Override a field, as in risk.risk_fraction=0.02."),
+]
+Incomplete = Annotated[bool, typer.Option("--allow-incomplete", help="Let cut sessions through.")]
+Port = Annotated[int | None, typer.Option("--port", help="Port on 127.0.0.1; default: a free one.")]
+BarsFile = Annotated[str, typer.Argument(help="A CSV or Parquet file of one-minute bars.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder for reports.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the result to this file.")]
+
+DEMOS = ("demo_normal", "demo_crash", "demo_calm")
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=True)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
+) -> None:
+    if version:
+        print(f"maxtrader {maxlib.__version__}")
+        raise typer.Exit
+    del verbose  # `main` reads it: it must work for errors raised anywhere
+
+
+@app.command()
+def scenarios() -> None:
+    """List the scenarios and what they run on."""
+    from maxlib.research import scenario as scenario_file
+
+    table = Table("scenario", "title", "bars", box=None, pad_edge=False)
+    for name in scenario_file.names():
+        one = scenario_file.load(name)
+        table.add_row(name, one.title, one.data.path or f"{one.data.source} (SIMULATED)")
+    _console().print(table)
+
+
+@app.command()
+def backtest(
+    scenario: ScenarioName,
+    json_file: JsonFile = None,
+    overrides: Overrides = None,
+    trades: Annotated[Path | None, typer.Option("--trades", help="Write the trades as CSV.")] = None,
+    journal: Annotated[Path | None, typer.Option("--journal", help="Write a new SQLite journal.")] = None,
+) -> None:
+    """Run one scenario without notebooks; exit code 1 if its claims do not hold."""
+    from maxlib.research import run
+    from maxlib.research import scenario as scenario_file
+
+    chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
+    done = run.run_scenario(chosen)
+    result = run.result(done)
+    if json_file is not None:
+        run.write_json(json_file, result)
+    if trades is not None:
+        run.write_trades(trades, done)
+    if journal is not None:
+        run.write_journal(journal, done)
+    _console().print("\n".join(run.sentences(done)))
+    raise typer.Exit(1 if done.verdict == "does_not_hold" else 0)
+
+
+@app.command()
+def audit(
+    scenario: ScenarioName,
+    cuts: Annotated[int, typer.Option("--cuts", help="Points at which the tape is cut.")] = 200,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the points.")] = 0,
+    json_file: JsonFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Cut the tape at random points; exit code 1 if any earlier output was rewritten."""
+    from maxlib.data.tape import load as load_tape
+    from maxlib.research import audit as auditor
+    from maxlib.research import run
+    from maxlib.research import scenario as scenario_file
+
+    chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
+    tape = load_tape(chosen.data)
+    found = auditor.audit(tape.bars, chosen.strategy.build(), chosen.machine, cuts, seed)
+    if json_file is not None:
+        run.write_json(json_file, {"scenario": chosen.name, "seed": seed, **found.as_dict()})
+    _console().print(
+        f"{chosen.name}: {found.cuts} cuts, {found.signal_rows:,} outputs and {found.journal_entries:,} "
+        f"journal entries compared, {found.rewritten} rewritten."
+    )
+    for example in found.examples:
+        _console().print(f"  {example}")
+    raise typer.Exit(1 if found.rewritten else 0)
+
+
+@app.command()
+def validate(
+    names: Annotated[list[str] | None, typer.Argument(help="Scenarios; none = all there are.")] = None,
+    out: Out = Path("var/reports"),
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Scenarios at once; default: the cores.")
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Run scenario notebooks; writes HTML reports, result.json and an index page."""
+    from maxlib.app import runner
+    from maxlib.research import scenario as scenario_file
+
+    chosen = names or scenario_file.names()
+    outcomes = _validate(chosen, out, jobs, scenario_file.parse_overrides(overrides or []))
+    raise typer.Exit(runner.exit_code(outcomes))
+
+
+@app.command()
+def demo(
+    dashboard_too: Annotated[
+        bool, typer.Option("--dashboard/--no-dashboard", help="Serve the dashboard afterwards.")
+    ] = True,
+    out: Out = Path("var/reports"),
+    port: Port = None,
+) -> None:
+    """Scenario reports on the embedded (SIMULATED) market, then the dashboard."""
+    from maxlib.app import runner
+
+    outcomes = _validate(list(DEMOS), out, None, {})
+    if runner.exit_code(outcomes) == 2:
+        raise typer.Exit(2)
+    if dashboard_too:
+        dashboard(port=port)
+
+
+@app.command()
+def dashboard(
+    port: Port = None,
+) -> None:
+    """Serve the paper trader's page on this machine until Ctrl-C."""
+    from maxlib.app import voila
+
+    with voila.serve(port=port) as server:
+        print(f"Paper trader: {server.url}", flush=True)
+        print("Press Ctrl-C to stop.", flush=True)
+        server.wait()
+
+
+@data_app.command("check")
+def data_check(
+    path: BarsFile,
+    symbol: Annotated[str, typer.Option("--symbol")] = "QQQ",
+    allow_incomplete: Incomplete = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Put a file through the quality gate and say what it found; exit code 2 if it is refused."""
+    from maxlib.core.config import parse
+    from maxlib.data.config import DataConfig
+    from maxlib.data.tape import load as load_tape
+    from maxlib.research import run
+
+    values = {"source": "file", "path": path, "symbol": symbol, "allow_incomplete": allow_incomplete}
+    tape = load_tape(parse(DataConfig, values, "data check"))
+    if json_file is not None:
+        run.write_json(json_file, tape.quality.as_dict())
+    _console().print("\n".join(tape.quality.lines()), markup=False)
+
+
+@data_app.command("import")
+def data_import(
+    path: BarsFile,
+    symbol: Annotated[str, typer.Option("--symbol")] = "QQQ",
+    allow_incomplete: Incomplete = False,
+) -> None:
+    """Put a file through the quality gate into the catalog."""
+    from maxlib.data import catalog
+
+    entry = catalog.import_bars(path, symbol, allow_incomplete=allow_incomplete)
+    text = f"{entry.name}: {entry.bars:,} bars from {entry.first} to {entry.last} are in the catalog."
+    _console().print(text, markup=False)
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """List what the catalog holds."""
+    from maxlib.data import catalog
+
+    rows = catalog.entries()
+    if not rows:
+        print("The catalog is empty; fill it with: maxtrader data import FILE")
+        return
+    table = Table("symbol", "bars", "first", "last", "source", box=None, pad_edge=False)
+    for entry in rows:
+        table.add_row(entry.symbol, f"{entry.bars:,}", entry.first, entry.last, entry.name)
+    _console().print(table)
+
+
+def _validate(names: list[str], out: Path, jobs: int | None, overrides: dict[str, Any]) -> list[Outcome]:
+    from maxlib.app import runner
+
+    console = _console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task(f"{len(names)} scenario reports", total=len(names))
+
+        def one_done(outcome: Outcome) -> None:
+            progress.advance(bar)
+            progress.console.print(f"{outcome.name}: {outcome.message}", markup=False, highlight=False)
+
+        outcomes = runner.validate(names, out, overrides=overrides, jobs=jobs, progress=one_done)
+    table = Table("scenario", "verdict", "seconds", "report", box=None, pad_edge=False)
+    for outcome in outcomes:
+        report = str(outcome.report) if outcome.report else "-"
+        table.add_row(outcome.name, outcome.verdict.replace("_", " "), f"{outcome.seconds:.1f}", report)
+    console.print(table)
+    console.print(f"All reports: {out / 'index.html'}", markup=False)
+    return outcomes
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line; every expected error is one sentence and exit code 2."""
+    arguments = sys.argv[1:] if argv is None else argv
+    verbose = "--verbose" in arguments
+    arguments = [a for a in arguments if a != "--verbose"]
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING, format="%(message)s", stream=sys.stderr
+    )
+    for noisy in ("numba", "asyncio", "traitlets"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        app(args=arguments, prog_name="maxtrader")
+    except MaxTraderError as error:
+        if verbose:
+            traceback.print_exc()
+        print(f"maxtrader: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(0)
