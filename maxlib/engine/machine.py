@@ -119,9 +119,11 @@ class Machine:
     def _signal(self, signal: SignalSeen) -> list[Command]:
         bar = signal.bar
         self.signals += 1
+        stop, tp1, tp2, confidence, atr = _numbers(signal[4:9])
         seen = Record(bar.ts, "signal", {
             "side": signal.side, "formed_at": signal.formed_at, "known_at": bar.ts, "spot": bar.close,
-            "atr": signal.atr, "confidence": signal.confidence, "sigma": signal.sigma,
+            "basis": signal.basis, "stop": stop, "tp1": tp1, "tp2": tp2, "atr": atr, "confidence": confidence,
+            "sigma": signal.sigma,
         })  # fmt: skip
         minutes = bar.minutes_left
         contract = choose(self.config.desk, self.instrument, signal.side, bar.close, bar.day)
@@ -163,7 +165,7 @@ class Machine:
         position.quantity = position.open_quantity = fill.quantity
         position.fee_cents = fill.fee_cents
         position.proceeds_cents = self.ledger.flow(fill)
-        position.levels = levels(signal, fill.spot)
+        position.levels = levels(signal, plan, fill.spot)
         stop, tp1, tp2 = position.levels
         force = bar.minutes_left_at_open - plan.force_close_minutes
         hold = min(plan.hold_minutes, force)
@@ -315,19 +317,19 @@ class Machine:
         self.positions = {row["number"]: _position_in(row) for row in state["positions"]}
 
 
-def levels(signal: SignalSeen, entry: float) -> tuple[float, float, float]:
-    """Stop, first and second target as prices of the underlying, from the entry price."""
+def levels(signal: SignalSeen, plan: ExitPlan, entry: float) -> tuple[float, float, float]:
+    """Stop, first and second target as prices of the underlying, from the entry price; NaN = none."""
+    side = signal.side
+    stop, tp1, tp2 = signal.stop, signal.tp1, signal.tp2
     if signal.basis == FRACTION:
-        side = signal.side
-        return (
-            entry * (1.0 - side * signal.stop),
-            entry * (1.0 + side * signal.tp1),
-            entry * (1.0 + side * signal.tp2),
-        )
-    if signal.basis == DISTANCE:
-        side = signal.side
-        return entry - side * signal.stop, entry + side * signal.tp1, entry + side * signal.tp2
-    return signal.stop, signal.tp1, signal.tp2
+        stop, tp1, tp2 = entry * (1 - side * stop), entry * (1 + side * tp1), entry * (1 + side * tp2)
+    elif signal.basis == DISTANCE:
+        stop, tp1, tp2 = entry - side * stop, entry + side * tp1, entry + side * tp2
+    return (
+        stop if plan.stop is None else entry * (1 - side * plan.stop),
+        tp1 if plan.tp1 is None else entry * (1 + side * plan.tp1),
+        tp2 if plan.tp2 is None else entry * (1 + side * plan.tp2),
+    )
 
 
 def _part(quantity: int, fraction: float) -> int:

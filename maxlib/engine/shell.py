@@ -62,7 +62,8 @@ class Shell:
     def signal(self, bar: Bar, signal: Any, sigma: float) -> None:
         """The strategy signalled at this bar's close. `signal` is a `Signal` record."""
         side, basis, formed_at, stop, tp1, tp2, confidence, atr = signal.item()
-        seen = SignalSeen(bar, side, basis, formed_at, stop, tp1, tp2, confidence, atr, sigma)
+        formed = formed_at or bar.ts  # a strategy that does not say: on this bar
+        seen = SignalSeen(bar, side, basis, formed, stop, tp1, tp2, confidence, atr, sigma)
         self._execute(self.machine.handle(seen), bar, sigma)
 
     def finish(self, bar: Bar, sigma: float) -> None:
