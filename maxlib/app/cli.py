@@ -10,7 +10,7 @@ import logging
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -135,13 +135,14 @@ def validate(
         int | None, typer.Option("--jobs", min=1, help="Scenarios at once; default: the cores.")
     ] = None,
     overrides: Overrides = None,
+    backend: Annotated[str, typer.Option("--backend", help="process, or dask (needs dask).")] = "process",
 ) -> None:
     """Run scenario notebooks; writes HTML reports, result.json and an index page."""
     from maxlib.app import runner
     from maxlib.research import scenario as scenario_file
 
     chosen = names or scenario_file.names()
-    outcomes = _validate(chosen, out, jobs, scenario_file.parse_overrides(overrides or []))
+    outcomes = _validate(chosen, out, jobs, scenario_file.parse_overrides(overrides or []), backend)
     raise typer.Exit(runner.exit_code(outcomes))
 
 
@@ -225,7 +226,9 @@ def data_list() -> None:
     _console().print(table)
 
 
-def _validate(names: list[str], out: Path, jobs: int | None, overrides: dict[str, Any]) -> list[Outcome]:
+def _validate(
+    names: list[str], out: Path, jobs: int | None, overrides: dict[str, Any], backend: str = "process"
+) -> list[Outcome]:
     from maxlib.app import runner
 
     console = _console()
@@ -237,7 +240,9 @@ def _validate(names: list[str], out: Path, jobs: int | None, overrides: dict[str
             progress.advance(bar)
             progress.console.print(f"{outcome.name}: {outcome.message}", markup=False, highlight=False)
 
-        outcomes = runner.validate(names, out, overrides=overrides, jobs=jobs, progress=one_done)
+        outcomes = runner.validate(
+            names, out, overrides=overrides, jobs=jobs, backend=backend, progress=one_done
+        )
     table = Table("scenario", "verdict", "seconds", "report", box=None, pad_edge=False)
     for outcome in outcomes:
         report = str(outcome.report) if outcome.report else "-"

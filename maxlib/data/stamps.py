@@ -2,7 +2,8 @@
 
 Three things have to be found out: the instant a stamp means (text, epoch number or
 Parquet timestamp), the zone of stamps without an offset, and the edge of the minute
-that the vendor stamps. What cannot be decided is asked for, never guessed.
+that the vendor stamps. A zone that cannot be decided is asked for; an edge without
+evidence is taken as the start (at worst a minute late), and the report says so.
 """
 
 from __future__ import annotations

@@ -62,6 +62,7 @@ def backtest(
     config: MachineConfig,
     run: str = "",
     *,
+    journal: Journal | None = None,
     leap: bool = True,
     finish: bool = True,
 ) -> Run:
@@ -71,6 +72,7 @@ def backtest(
     ----------
     bars : BAR[n], in time order, through the quality gate
     run : names the run; order ids are derived from it
+    journal : where to write; None = a new one in memory
     leap : visit only bars at which something can happen (same result, much faster)
     finish : close what is open at the end of the tape; an audit of prefixes leaves it open
 
@@ -83,7 +85,7 @@ def backtest(
         raise DataError("the tape is empty: a backtest needs at least one bar")
     _, out = strategy.system.run(bars, strategy.params)
     sigma = REALISED.run(bars, VOLATILITY)[1]["sigma"]
-    shell = Shell(Machine(config, run))
+    shell = Shell(Machine(config, run), journal)
     if leap:
         _leap(shell, bars, out, sigma)
     else:

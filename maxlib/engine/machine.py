@@ -283,16 +283,19 @@ class Machine:
         return [Record(event.rejection.ts, "rejected", data)]
 
     def _ended(self, event: TapeEnded) -> list[Command]:
+        bar = event.bar
         commands: list[Command] = []
-        for position in list(self.positions.values()):
-            if position.entry is None:
-                del self.positions[position.number]
-                data = {"order": position.entry_order.id, "trade": position.number, "code": "TAPE_ENDED"}
-                commands.append(Record(event.bar.ts, "rejected", data))
-                continue
-            order = self._sell(position, event.bar.ts, "tape_end", position.open_quantity, event.bar.close)
+        for position in self.positions.values():
+            left = position.open_quantity
+            last: Command
+            if bar.minutes_left > 0:
+                order = self._sell(position, bar.ts, "tape_end", left, bar.close)
+                last = Submit(order)
+            else:  # that was the last regular minute: nothing can be sold any more
+                order = self._sell(position, bar.ts, "expiry", left)
+                last = Settle(order, bar.close)
             position.leaving = order
-            commands += [_order_record(order), Submit(order)]
+            commands += [_order_record(order), last]
         return commands
 
     # --- state

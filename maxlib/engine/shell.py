@@ -42,7 +42,7 @@ class Shell:
     def __init__(self, machine: Machine, journal: Journal | None = None) -> None:
         self.machine = machine
         self.broker = SimulatedBroker(machine.config.desk, machine.instrument)
-        self.journal = journal or Journal()
+        self.journal = Journal() if journal is None else journal
         self.waiting: list[Order] = []
 
     def open(self, bar: Bar, sigma: float) -> None:
@@ -68,7 +68,10 @@ class Shell:
 
     def finish(self, bar: Bar, sigma: float) -> None:
         """The tape has ended: what is open is closed at the last bar."""
-        self.waiting = []
+        waiting, self.waiting = self.waiting, []
+        for order in waiting:
+            ended = OrderRejected(Rejection(order, bar.ts, "TAPE_ENDED"))
+            self._execute(self.machine.handle(ended), bar, sigma)
         self._execute(self.machine.handle(TapeEnded(bar)), bar, sigma)
 
     def _execute(self, commands: list[Command], bar: Bar, sigma: float) -> None:

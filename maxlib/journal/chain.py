@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from maxlib.core.canonical import canonical, sha256
@@ -22,10 +22,14 @@ class Entry(NamedTuple):
 
 
 class Journal:
-    """An append-only journal in memory. Entries get sequence numbers from 1."""
+    """An append-only journal in memory. Entries get sequence numbers from 1.
 
-    def __init__(self) -> None:
+    `stamp` goes into every entry: that the run is simulated, say.
+    """
+
+    def __init__(self, stamp: Mapping[str, Any] | None = None) -> None:
         self.entries: list[Entry] = []
+        self._stamp = dict(stamp or {})
 
     @property
     def head(self) -> str:
@@ -34,7 +38,7 @@ class Journal:
 
     def append(self, ts: int, kind: str, data: dict[str, Any]) -> Entry:
         """Add an entry and return it."""
-        entry = link(self.head, len(self.entries) + 1, ts, kind, canonical(data))
+        entry = link(self.head, len(self.entries) + 1, ts, kind, canonical({**self._stamp, **data}))
         self.entries.append(entry)
         return entry
 

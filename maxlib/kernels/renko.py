@@ -20,10 +20,11 @@ RING: Final = MAX_DAYS * 1440
 
 
 class Renko(Record):
-    """The edge of the last brick."""
+    """The last brick: it ends at `level` and began at `edge`."""
 
     n: int
     level: float
+    edge: float
     direction: int
 
 
@@ -43,13 +44,14 @@ def renko_next(s: Renko, size: float, reversal: int, close: float) -> int:
         s.n = 1
         s.level = close
         return 0
-    up_edge = s.level + (size if reversal == 2 and s.direction < 0 else 0.0)
-    down_edge = s.level - (size if reversal == 2 and s.direction > 0 else 0.0)
+    # The far edge is kept, not worked out from `size`, which may have rolled since.
+    up_edge = s.edge if reversal == 2 and s.direction < 0 else s.level
+    down_edge = s.edge if reversal == 2 and s.direction > 0 else s.level
     if close >= up_edge + size:
-        s.level = up_edge + size
+        s.edge, s.level = up_edge, up_edge + size
         s.direction = 1
     elif close <= down_edge - size:
-        s.level = down_edge - size
+        s.edge, s.level = down_edge, down_edge - size
         s.direction = -1
     else:
         return 0

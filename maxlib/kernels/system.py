@@ -82,23 +82,35 @@ def _code(code: types.CodeType) -> str:
     return repr((code.co_code, inner, code.co_names, code.co_varnames))
 
 
+def _names(code: types.CodeType) -> set[str]:
+    """Names a code object reads, those of its comprehensions and inner functions included."""
+    inner = [_names(c) for c in code.co_consts if isinstance(c, types.CodeType)]
+    return set(code.co_names).union(*inner)
+
+
 def _reach(function: Any, seen: dict[Any, str]) -> None:
     plain = getattr(function, "py_func", function)
     if plain in seen:
         return
-    seen[plain] = _code(plain.__code__)
-    names = plain.__code__.co_names
-    found = {name: plain.__globals__[name] for name in names if name in plain.__globals__}
-    cells = plain.__closure__ or ()
-    found |= dict(zip(plain.__code__.co_freevars, (cell.cell_contents for cell in cells), strict=False))
-    for name, value in list(found.items()):
-        if isinstance(value, types.ModuleType) and value.__name__.startswith("maxlib"):
-            found |= {f"{name}.{n}": getattr(value, n) for n in names if hasattr(value, n)}
-    for name, value in found.items():
-        if isinstance(value, Dispatcher):
+    # Entries begin with where they stand, so that two that swap their bodies or values are noticed.
+    where = f"{plain.__module__}.{plain.__qualname__}"
+    seen[plain] = f"{where}: {_code(plain.__code__)} {plain.__defaults__!r}"
+    names = _names(plain.__code__)
+    cells = (cell.cell_contents for cell in plain.__closure__ or ())
+    found = [(name, plain.__globals__[name]) for name in names if name in plain.__globals__]
+    found += zip(plain.__code__.co_freevars, cells, strict=False)
+    modules: set[types.ModuleType] = set()
+    while found:
+        name, value = found.pop()
+        if isinstance(value, types.ModuleType) and value not in modules:
+            modules.add(value)
+            found += [(f"{name}.{n}", v) for n, v in vars(value).items() if n in names]
+        elif isinstance(value, Dispatcher):
             _reach(value, seen)
-        elif isinstance(value, int | float | str | tuple | np.dtype):
-            seen[plain, name] = f"{name}={value!r}"
+        elif isinstance(value, np.ndarray):
+            seen[plain, name] = f"{where}: {name}={value.dtype!r}{value.shape}{value.tobytes().hex()}"
+        elif isinstance(value, int | float | str | tuple | np.dtype | np.generic):
+            seen[plain, name] = f"{where}: {name}={value!r}"
 
 
 def _drivers(step: Any) -> types.ModuleType:
@@ -124,6 +136,18 @@ def _drivers(step: Any) -> types.ModuleType:
     return module
 
 
+class _Row(np.record):  # type: ignore[misc] # numpy's stubs call the base final
+    """A record whose fields go before numpy's own attributes, so that `size` or `mean` may name one."""
+
+    def __getattribute__(self, name: str) -> Any:
+        fields = np.void.__getattribute__(self, "dtype").fields
+        if name not in fields:
+            return np.void.__getattribute__(self, name)
+        value = np.void.__getattribute__(self, "getfield")(*fields[name][:2])
+        names = getattr(value, "dtype", None) is not None and value.dtype.names is not None
+        return value.view(np.dtype((_Row, value.dtype))) if names else value
+
+
 def _plain(step: Callable[..., Any]) -> types.SimpleNamespace:
     """The same drivers uncompiled, for a plain Python step: works in a debugger, slowly."""
     source = "\n".join(line for line in _DRIVERS.splitlines() if not line.startswith(("@", "from", "J =")))
@@ -131,7 +155,7 @@ def _plain(step: Callable[..., Any]) -> types.SimpleNamespace:
     exec(compile(source, "<plain drivers>", "exec"), scope)  # noqa: S102 - our own text above
 
     def records(rows: Rows) -> Any:
-        return rows.view(np.recarray)
+        return rows.view(np.dtype((_Row, rows.dtype)))
 
     def one(S: Rows, P: Rows, event: Rows, O: Rows) -> None:
         scope["one"](records(S), records(P), records(event), records(O))
@@ -199,9 +223,10 @@ class System:
         if wrong:
             what = "is not a parameter" if wrong[0] in values else "is missing"
             raise ConfigError(f"{self.name}: {wrong[0]} {what}; parameters are {', '.join(sorted(names))}")
-        rows = np.zeros(
-            max((len(v) for v in values.values() if isinstance(v, np.ndarray)), default=1), self.param
-        )
+        lengths = {name: len(v) for name, v in values.items() if isinstance(v, np.ndarray)}
+        if len(set(lengths.values())) > 1:
+            raise ConfigError(f"{self.name}: arrays of parameters differ in length: {lengths}")
+        rows = np.zeros(max(lengths.values(), default=1), self.param)
         for name, value in values.items():
             rows[name] = value
         return rows
@@ -227,9 +252,11 @@ class System:
         workers = min(len(params), os.cpu_count() or 1) if jobs < 0 else jobs
         edges = np.linspace(0, len(params), 4 * workers + 1).astype(int)
         chunks = [slice(a, z) for a, z in pairwise(edges) if z > a]
-        Parallel(n_jobs=workers, backend="threading")(
-            delayed(self._drivers.sweep)(states[c], params[c], events, outs[c]) for c in chunks
-        )
+        # The last event goes into fresh outputs, so that they hold what `run` gives for it and no more.
+        for part, into in ((events[:-1], np.zeros_like(outs)), (events[-1:], outs)):
+            Parallel(n_jobs=workers, backend="threading")(
+                delayed(self._drivers.sweep)(states[c], params[c], part, into[c]) for c in chunks
+            )
         return states, outs
 
     def stream(self, params: Rows) -> Stream:
@@ -244,11 +271,13 @@ class Stream:
         self._state = np.zeros(1, system.state)
         self.params = params
         self._out = np.zeros(1, system.out)
+        self._blank = self._out.view(np.uint8)
         self._one = system._drivers.one
         self._seek = system._drivers.seek
 
     def push(self, event: Rows) -> Any:
         """Feed one event (an array of length one, such as `bars[i:i+1]`)."""
+        self._blank.fill(0)  # what the step does not write is zero, as in a batch
         self._one(self._state, self.params, event, self._out)
         return self._out[0]
 

@@ -86,8 +86,8 @@ def review(
     budget = min(cash_cents, int(equity_cents * config.risk_fraction))
     wanted = budget // cost_cents if config.contracts is None else config.contracts
     quantity = min(wanted, config.max_contracts)
-    if quantity < 1 or quantity * cost_cents > cash_cents:
-        return Denial(
-            "UNAFFORDABLE", (budget if config.contracts is None else cash_cents) / 100, cost_cents / 100
-        )
+    if quantity < 1:
+        return Denial("UNAFFORDABLE", budget / 100, cost_cents / 100)
+    if quantity * cost_cents > cash_cents:
+        return Denial("UNAFFORDABLE", cash_cents / 100, quantity * cost_cents / 100)
     return Allowed(quantity)

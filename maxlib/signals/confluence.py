@@ -182,10 +182,10 @@ def _versus_poc(s: Higher) -> int:
     best = 0.0
     most = 0
     for i in range(20):
-        tenth = round(s.closes[i] * 10.0)
+        tenth = _tenths(s.closes[i])
         count = 0
         for j in range(20):
-            if round(s.closes[j] * 10.0) == tenth:
+            if _tenths(s.closes[j]) == tenth:
                 count += 1
         if count > most or (count == most and tenth < best):
             most = count
@@ -195,3 +195,15 @@ def _versus_poc(s: Higher) -> int:
     if close > 1.002 * poc:
         return 1
     return -1 if close < 0.998 * poc else 0
+
+
+@kernel
+def _tenths(x: float) -> int:
+    """`x` to the nearest tenth, counted in tenths, by its exact value: 591.55 is a hair below, so 5915."""
+    five = 4.0 * x + x
+    rest = x - (five - 4.0 * x)  # exact: what the product lost
+    ten = 2.0 * five
+    whole = math.floor(ten)
+    if ten - whole == 0.5 and rest != 0.0:
+        return int(whole + 1 if rest > 0.0 else whole)
+    return round(ten)

@@ -34,7 +34,7 @@ class IctConfig(Config):
     displacement : body size beyond which a bar is a displacement
     displacement_by : "atr" = in ATRs, "percent" = in per cent of the close
     mss : "carried" keeps the structure state until the opposite shift;
-        "refiring" is the original's quirk, about four times as many shifts
+        "refiring" is the original's quirk, about four and a half times as many shifts
     """
 
     atr_length: int = Field(default=14, ge=1, le=MAX_ATR)
