@@ -241,7 +241,12 @@ def _validate(
             progress.console.print(f"{outcome.name}: {outcome.message}", markup=False, highlight=False)
 
         outcomes = runner.validate(
-            names, out, overrides=overrides, jobs=jobs, backend=backend, progress=one_done
+            names,
+            out,
+            overrides=overrides,
+            jobs=jobs,
+            backend=cast("runner.Backend", backend),
+            progress=one_done,
         )
     table = Table("scenario", "verdict", "seconds", "report", box=None, pad_edge=False)
     for outcome in outcomes:

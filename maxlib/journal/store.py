@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from maxlib.core.canonical import canonical
-from maxlib.core.errors import DataError
+from maxlib.core.errors import DataError, InvariantError
 from maxlib.journal.chain import GENESIS, Entry, link
 
 _SCHEMA = """
@@ -49,13 +49,27 @@ class JournalFile:
         return entry
 
     def extend(self, entries: Iterable[Entry]) -> None:
-        """Add entries that already follow this journal's head, in one transaction."""
+        """Add entries that follow this journal's head, in one transaction: all or none.
+
+        Raises
+        ------
+        InvariantError
+            If an entry does not follow from the one before it.
+        """
         rows = list(entries)
+        seq, head = self._seq, self._head
+        for row in rows:
+            if link(head, seq + 1, row.ts, row.kind, row.body) != row:
+                raise InvariantError(f"journal entry {row.seq} ({row.kind}) does not follow entry {seq}")
+            seq, head = row.seq, row.hash
         self._db.execute("BEGIN IMMEDIATE")
-        self._db.executemany("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", rows)
-        self._db.execute("COMMIT")
-        if rows:
-            self._seq, self._head = rows[-1].seq, rows[-1].hash
+        try:
+            self._db.executemany("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", rows)
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            self._db.execute("ROLLBACK")
+            raise
+        self._seq, self._head = seq, head
 
     def close(self) -> None:
         """Close the file."""

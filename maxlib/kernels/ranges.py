@@ -44,8 +44,8 @@ class SimpleAtr(Record):
 def simple_atr(s: SimpleAtr, length: int, high: float, low: float, close: float) -> float:
     """Mean of the last `length` true ranges, this bar included; NaN for the first length-1 bars.
 
-    `length` is at most `MAX_ATR`. Summed afresh at each bar, so no rounding
-    error accumulates and the value depends on its window only.
+    `length` is at most `MAX_ATR`. Summed afresh at each bar (in ring order), so no
+    rounding error accumulates.
     """
     s.ring[s.tr.n % length] = true_range(s.tr, high, low, close)
     if s.tr.n < length:

@@ -140,6 +140,8 @@ def _judge(s: Higher) -> None:
         return
     first, last = s.closes[(s.day.n - 5) % 20], s.closes[(s.day.n - 1) % 20]
     slope = (last - first) / first
+    if math.isnan(slope):
+        return
     trend = 1 if slope > 0.0 else -1
     s.direction = UP if trend > 0 else DOWN
     s.confidence = 0.4 + 0.4 * math.tanh(abs(slope) / 0.02)

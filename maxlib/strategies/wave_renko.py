@@ -87,6 +87,7 @@ class WaveOut(Record):
     size: float
     label: int
     kind: int  # retracement at the signal
+    signal_level: float  # edge of the brick that signalled, NaN without one
     p1: float
     p2: float
     seen: Structures
@@ -115,6 +116,7 @@ def wave_renko(s: WaveState, p: WaveParams, bar: BarRecord, out: WaveOut) -> Non
     o.atr = atr
     out.size = size
     out.bricks = 0
+    out.signal_level = math.nan
     window = p.window_from <= b.minute <= p.window_to
     if p.avoid_lunch and LUNCH_FROM <= b.minute < LUNCH_TO:
         window = False
@@ -134,6 +136,7 @@ def wave_renko(s: WaveState, p: WaveParams, bar: BarRecord, out: WaveOut) -> Non
             o.side = side
             o.formed_at = b.ts
             out.kind = s.wave.kind
+            out.signal_level = level
             out.p1, out.p2 = s.wave.p1, s.wave.p2
             take(s.wave)
     out.level = s.renko.level if s.renko.n > 0 else math.nan
