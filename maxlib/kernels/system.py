@@ -14,12 +14,12 @@ import os
 import sys
 import types
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from joblib import Parallel, delayed
 from numba.core.dispatcher import Dispatcher
 from numpy.typing import NDArray
 
@@ -113,6 +113,12 @@ def _reach(function: Any, seen: dict[Any, str]) -> None:
             seen[plain, name] = f"{where}: {name}={value!r}"
 
 
+@cache
+def _say_once() -> None:
+    """One line a process, however many steps it compiles."""
+    LOG.warning("compiling kernels for this machine, once: this takes some seconds")
+
+
 def _drivers(step: Any) -> types.ModuleType:
     key = hashlib.sha256((digest(step) + _DRIVERS).encode()).hexdigest()[:20]
     name = f"maxtrader_{step.__name__}_{key}"
@@ -121,7 +127,7 @@ def _drivers(step: Any) -> types.ModuleType:
     folder = cache_folder()
     path = folder / f"{name}.py"
     if not path.exists():
-        LOG.warning("compiling the %s kernels for this machine, once: a few seconds", step.__name__)
+        _say_once()
         folder.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}.tmp")
         draft.write_text(_DRIVERS)
@@ -205,7 +211,9 @@ class System:
         self.name: str = step.__name__
         compiled = isinstance(step, Dispatcher)
         if not compiled:
-            LOG.info("%s is a plain Python function: it runs uncompiled, about 1000 times slower", self.name)
+            LOG.warning(
+                "%s is a plain Python function: it runs uncompiled, about 1000 times slower", self.name
+            )
         self._drivers: Any = _drivers(step) if compiled else _plain(step)
 
     def params(self, **values: Any) -> Rows:
@@ -252,6 +260,8 @@ class System:
         workers = min(len(params), os.cpu_count() or 1) if jobs < 0 else jobs
         edges = np.linspace(0, len(params), 4 * workers + 1).astype(int)
         chunks = [slice(a, z) for a, z in pairwise(edges) if z > a]
+        from joblib import Parallel, delayed  # 0.1 s to import, needed by sweeps only
+
         # The last event goes into fresh outputs, so that they hold what `run` gives for it and no more.
         for part, into in ((events[:-1], np.zeros_like(outs)), (events[-1:], outs)):
             Parallel(n_jobs=workers, backend="threading")(
