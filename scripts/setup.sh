@@ -51,7 +51,7 @@ make_venv() {
 
 install() {
     if [ "$installer" = uv ]; then
-        uv pip install --quiet --python .venv/bin/python "$@"
+        uv pip install --quiet --compile-bytecode --python .venv/bin/python "$@"
     else
         # An environment that uv made has no pip.
         .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip >/dev/null

@@ -34,9 +34,10 @@ def true_range(s: TrueRange, high: float, low: float, close: float) -> float:
 
 
 class SimpleAtr(Record):
-    """Ring of the last true ranges."""
+    """Ring of the last true ranges; `at` is where the next one goes."""
 
     tr: TrueRange
+    at: int
     ring: Annotated[Floats, 64]
 
 
@@ -47,7 +48,8 @@ def simple_atr(s: SimpleAtr, length: int, high: float, low: float, close: float)
     `length` is at most `MAX_ATR`. Summed afresh at each bar (in ring order), so no
     rounding error accumulates.
     """
-    s.ring[s.tr.n % length] = true_range(s.tr, high, low, close)
+    s.ring[s.at] = true_range(s.tr, high, low, close)
+    s.at = s.at + 1 if s.at + 1 < length else 0
     if s.tr.n < length:
         return math.nan
     total = 0.0

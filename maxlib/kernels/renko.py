@@ -110,8 +110,12 @@ def _median(s: DayMedian, first: int, last: int) -> float:
     count = last - first
     if count <= 0:
         return math.nan
-    for i in range(count):
-        s.work[i] = s.ring[(first + i) % RING]
+    start = first % RING
+    before = min(count, RING - start)  # the ring may wrap once
+    for i in range(before):
+        s.work[i] = s.ring[start + i]
+    for i in range(before, count):
+        s.work[i] = s.ring[i - before]
     half = count // 2
     upper: float = _select(s, count, half)
     if count % 2 == 1:

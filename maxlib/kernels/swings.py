@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Final
+from typing import Final
 
-from maxlib.core.record import Floats, Record
+from maxlib.core.record import Record
 from maxlib.kernels.kernel import kernel
 
 WIDTH: Final = 2
@@ -13,13 +13,19 @@ WIDTH: Final = 2
 
 
 class Swing(Record):
-    """Last five highs and lows; the newest confirmed swing of each side (NaN: none yet)."""
+    """The newest confirmed swing of each side (NaN: none yet), and the last four bars, newest first."""
 
     n: int
     high: float
     low: float
-    highs: Annotated[Floats, 5]
-    lows: Annotated[Floats, 5]
+    high_1: float
+    high_2: float
+    high_3: float
+    high_4: float
+    low_1: float
+    low_2: float
+    low_3: float
+    low_4: float
 
 
 @kernel
@@ -32,23 +38,17 @@ def swing(s: Swing, high: float, low: float) -> int:
     """
     if s.n == 0:
         s.high = s.low = math.nan
-    s.highs[s.n % 5] = high
-    s.lows[s.n % 5] = low
     s.n += 1
-    if s.n < 5:
-        return 0
-    mid = (s.n - 3) % 5
-    top, bottom = s.highs[mid], s.lows[mid]
-    is_high = is_low = True
-    for i in range(5):
-        if i != mid:
-            is_high &= top > s.highs[i]
-            is_low &= bottom < s.lows[i]
+    top, bottom = s.high_2, s.low_2
     found = 0
-    if is_high:
-        s.high = top
-        found += 1
-    if is_low:
-        s.low = bottom
-        found += 2
+    if s.n >= 5:
+        # `&`, not `and`: four cheap comparisons beat four branches that cannot be predicted.
+        if (top > s.high_4) & (top > s.high_3) & (top > s.high_1) & (top > high):
+            s.high = top
+            found += 1
+        if (bottom < s.low_4) & (bottom < s.low_3) & (bottom < s.low_1) & (bottom < low):
+            s.low = bottom
+            found += 2
+    s.high_4, s.high_3, s.high_2, s.high_1 = s.high_3, top, s.high_1, high
+    s.low_4, s.low_3, s.low_2, s.low_1 = s.low_3, bottom, s.low_1, low
     return found

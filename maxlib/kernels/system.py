@@ -7,6 +7,7 @@ function, so they agree byte for byte; tests hold them to it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import logging
@@ -14,7 +15,7 @@ import os
 import sys
 import types
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -178,6 +179,27 @@ def _plain(step: Callable[..., Any]) -> types.SimpleNamespace:
     return types.SimpleNamespace(one=one, run=run, sweep=sweep, seek=seek)
 
 
+def _copy(rows: Rows) -> Rows:
+    """A copy of all bytes: numpy's own leaves the padding between fields undefined."""
+    copied: Rows = np.ascontiguousarray(rows).view(np.uint8).copy().view(rows.dtype)
+    return copied
+
+
+def _uniform(rows: Rows) -> Rows:
+    """The rows in the one layout that the compiled drivers know.
+
+    Numba compiles anew, silently, for a read-only array, and for a dtype that lost
+    its align flag (as `np.load` makes it) although the bytes are the same.
+    """
+    kind = rows.dtype
+    if not kind.isalignedstruct and kind.names and kind.fields:
+        formats, offsets = zip(*(kind.fields[name][:2] for name in kind.names), strict=True)
+        layout: Any = {"names": kind.names, "formats": formats, "offsets": offsets, "itemsize": kind.itemsize}
+        with contextlib.suppress(ValueError):  # fields that do not lie as an aligned record's would
+            rows = rows.view(np.dtype(layout, align=True))
+    return rows if rows.flags.writeable else _copy(rows)
+
+
 class System:
     """A step with its four records.
 
@@ -209,12 +231,14 @@ class System:
     def __init__(self, state: type[Record], params: type[Record], out: type[Record], step: Any) -> None:
         self.state, self.param, self.out = state.dtype, params.dtype, out.dtype
         self.name: str = step.__name__
-        compiled = isinstance(step, Dispatcher)
-        if not compiled:
-            LOG.warning(
-                "%s is a plain Python function: it runs uncompiled, about 1000 times slower", self.name
-            )
-        self._drivers: Any = _drivers(step) if compiled else _plain(step)
+        self._step = step
+        if not isinstance(step, Dispatcher):
+            LOG.warning("%s is a plain Python step: it runs uncompiled, about 1000 times slower", self.name)
+
+    @cached_property
+    def _drivers(self) -> Any:
+        """Made at the first use, so that an import never compiles."""
+        return _drivers(self._step) if isinstance(self._step, Dispatcher) else _plain(self._step)
 
     def params(self, **values: Any) -> Rows:
         """Parameter rows: scalars give one row, arrays give a row per element.
@@ -244,9 +268,9 @@ class System:
 
         `state` (one row) is continued in place of a fresh one; it is not changed.
         """
-        last = np.zeros(1, self.state) if state is None else state.copy()
+        last = np.zeros(1, self.state) if state is None else _copy(state)
         out = np.zeros(len(events), self.out)
-        self._drivers.run(last, params, events, out)
+        self._drivers.run(last, params, _uniform(events), out)
         return last, out
 
     def sweep(self, events: Rows, params: Rows, jobs: int = -1) -> tuple[Rows, Rows]:
@@ -258,6 +282,7 @@ class System:
         if len(params) == 0:
             return states, outs
         workers = min(len(params), os.cpu_count() or 1) if jobs < 0 else jobs
+        events = _uniform(events)
         edges = np.linspace(0, len(params), 4 * workers + 1).astype(int)
         chunks = [slice(a, z) for a, z in pairwise(edges) if z > a]
         from joblib import Parallel, delayed  # 0.1 s to import, needed by sweeps only

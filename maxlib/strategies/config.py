@@ -30,7 +30,7 @@ class IctConfig(Config):
 
     Attributes
     ----------
-    atr_length : bars of the one-minute ATR
+    atr_length : bars of the one-minute ATR, also of the one that sizes bricks
     displacement : body size beyond which a bar is a displacement
     displacement_by : "atr" = in ATRs, "percent" = in per cent of the close
     mss : "carried" keeps the structure state until the opposite shift;
@@ -90,7 +90,7 @@ class WaveConfig(Config):
 
     Attributes
     ----------
-    brick_k : brick size in median ATR14s of the previous `brick_days` trading days
+    brick_k : brick size in median ATRs of the previous `brick_days` trading days
     brick_usd : a fixed brick size in dollars instead; null = the rolling one
     reversal : bricks that make a reversal
     min_run : bricks that make a wave

@@ -11,7 +11,6 @@ from typing import Annotated, Final
 
 from maxlib.core.record import Floats, Record
 from maxlib.kernels.kernel import kernel
-from maxlib.kernels.ranges import SimpleAtr, simple_atr
 from maxlib.kernels.renko import DayMedian, Renko, brick_size, renko_next
 from maxlib.kernels.system import System
 from maxlib.market.bars import BarRecord
@@ -39,7 +38,7 @@ class WaveParams(Record):
 
     ict: IctParams
     trend: TrendParams
-    k: float  # brick size in median ATR14s
+    k: float  # brick size in median ATRs (of ict.atr_length bars)
     brick_days: int
     brick_fixed: float  # > 0: fixed brick size in dollars
     reversal: int  # bricks that make a reversal: 1 or 2
@@ -62,7 +61,6 @@ class WaveState(Record):
     """Everything the rule remembers."""
 
     n: int
-    atr: SimpleAtr
     size: DayMedian
     renko: Renko
     wave: Wave
@@ -106,7 +104,7 @@ def wave_renko(s: WaveState, p: WaveParams, bar: BarRecord, out: WaveOut) -> Non
     up_score = score(s.up, UP, out.seen)
     down_score = score(s.down, DOWN, out.seen)
     _remember(s, b)
-    atr = simple_atr(s.atr, 14, b.high, b.low, b.close)
+    atr = out.seen.atr
     size = brick_size(s.size, p.k, p.brick_days, p.brick_fixed, b.day, atr)
     o = out.signal
     o.side = 0

@@ -208,7 +208,7 @@ def test_a_plain_step_runs_uncompiled_says_so_and_gives_the_same(caplog: pytest.
 
     with caplog.at_level(logging.INFO):
         system = System(Sum, Scale, Sum, plain)
-    assert "plain is a plain Python function" in caplog.text
+    assert "plain is a plain Python step" in caplog.text
     rows = system.params(scale=np.array([1.0, 0.5]))
     assert system.run(TAPE, rows[:1])[1].tobytes() == scaled(3.0).run(TAPE, rows[:1])[1].tobytes()
     assert system.sweep(TAPE, rows)[1]["total"].tolist() == [21.0, 10.5]
