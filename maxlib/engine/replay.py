@@ -1,0 +1,586 @@
+"""Replay: one New York date of a tape, bar by bar, through the backtest's own machine.
+
+`ReplaySession` knows neither widgets nor a wall clock. Whoever drives it — a kernel, a
+test, later a process of its own — sends commands (start, pause, resume, stop), moves it
+on, and reads snapshots and deltas that are plain JSON. Nothing else reaches the machine.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maxlib.core.config import Config
+from maxlib.core.errors import DataError
+from maxlib.core.record import Record
+from maxlib.engine.backtest import Stepper, to_bar
+from maxlib.engine.events import Bar
+from maxlib.engine.machine import Machine, MachineConfig, Position
+from maxlib.engine.shell import VOLATILITY, Shell
+from maxlib.journal.chain import Entry
+from maxlib.kernels.kernel import kernel
+from maxlib.kernels.system import System
+from maxlib.market.bars import NS_PER_MINUTE, RTH_OPEN, BarRecord
+from maxlib.market.calendar import from_ordinal, new_york_minutes, ordinal
+from maxlib.options.desk import Market, modelled_quote
+from maxlib.options.volatility import REALISED
+from maxlib.signals.levels import Levels, levels
+from maxlib.strategies.strategy import Strategy
+
+Rows = NDArray[np.void]
+State = Literal["IDLE", "RUNNING", "PAUSED", "STOPPED", "FINISHED"]
+Label = Literal["SIMULATED", "REPLAY"]
+Command = Literal["start", "pause", "resume", "stop"]
+
+TAIL: Final = 40
+"""Newest journal entries that a view carries."""
+_NS: Final = 1_000_000_000
+_LEGAL: Final[dict[Command, tuple[State, ...]]] = {
+    "start": ("IDLE",),
+    "pause": ("RUNNING",),
+    "resume": ("PAUSED",),
+    "stop": ("RUNNING", "PAUSED"),
+}
+_WORDS: Final[dict[State, str]] = {
+    "IDLE": "has not started",
+    "RUNNING": "is running",
+    "PAUSED": "is paused",
+    "STOPPED": "was stopped",
+    "FINISHED": "has finished",
+}
+
+
+# --- what a viewer gets
+
+
+class PositionView(Config):
+    """An open position, or an entry that waits for the next open (`entry_cents` is None).
+
+    Prices are cents per share. `bid_cents` is where it could be sold now, from a modelled
+    quote. `stop` is the one in force; it and the targets are prices of the underlying.
+    """
+
+    trade: int
+    side: int
+    contract: str
+    right: str
+    strike: float
+    expiry: dt.date
+    quantity: int
+    open_quantity: int
+    entry_at: int | None = None
+    entry_cents: int | None = None
+    bid_cents: int | None = None
+    unrealised_cents: int = 0
+    stop: float | None = None
+    tp1: float | None = None
+    tp2: float | None = None
+
+
+class TradeView(Config):
+    """A closed trade; money in cents, times in UTC ns."""
+
+    number: int
+    side: int
+    contract: str
+    right: str
+    strike: float
+    quantity: int
+    entry_at: int
+    exit_at: int
+    entry_cents: int
+    exit_cents: float
+    fee_cents: int
+    pnl_cents: int
+    reason: str
+
+
+class DenialView(Config):
+    """How often one reason kept the machine from trading, and its newest numbers."""
+
+    code: str
+    count: int
+    limit: float | None = None
+    actual: float | None = None
+
+
+class JournalRow(Config):
+    """One entry of the journal."""
+
+    seq: int
+    ts: int
+    kind: str
+    body: str
+    hash: str
+
+
+class LevelsView(Config):
+    """Levels known now, prices of the underlying; None = not known."""
+
+    asia_high: float | None = None
+    asia_low: float | None = None
+    london_high: float | None = None
+    london_low: float | None = None
+    day_high: float | None = None
+    day_low: float | None = None
+
+
+class MarkView(Config):
+    """Something to mark on the chart, at the moment it became known.
+
+    kind : "signal" was taken, "denied" was not; "entry" and "exit" are fills
+    side : +1 for calls, -1 for puts
+    good : an exit above the entry price
+    """
+
+    kind: Literal["signal", "denied", "entry", "exit"]
+    ts: int
+    spot: float
+    side: int
+    text: str
+    good: bool | None = None
+
+
+class BarView(Config):
+    """A bar of the session; `pnl_cents` is the session's P&L at its close (equity - start)."""
+
+    ts: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    pnl_cents: int
+
+
+class SessionView(Config):
+    """Everything there is to know about a session, but for its bars and marks.
+
+    Attributes
+    ----------
+    clock : UTC ns, the replay's market time
+    age_s : market seconds from the end of the last bar to `clock`; None before the first bar
+    previous_close : close of the last regular session before the day, if the tape has one
+    realised_cents : closed quantities, less every commission paid so far
+    unrealised_cents : open quantities at the bid, less the commission of selling them
+    equity_cents : start + realised + unrealised: what would be left if all were sold now
+    blocked : commands that are refused now, each with the reason
+    fault : the error that ended the session's progress, or ""
+    bars, marks : how many `bars_since` and `marks_since` have
+    """
+
+    state: State
+    label: Label
+    name: str
+    symbol: str
+    strategy: str
+    day: dt.date
+    clock: int
+    bar_at: int | None
+    age_s: float | None
+    last: float | None
+    previous_close: float | None
+    bars: int
+    bars_total: int
+    marks: int
+    signals: int
+    start_cents: int
+    realised_cents: int
+    unrealised_cents: int
+    equity_cents: int
+    fee_cents: int
+    positions: tuple[PositionView, ...]
+    trades: tuple[TradeView, ...]
+    wins: int
+    denials: tuple[DenialView, ...]
+    levels: LevelsView
+    journal_head: str
+    journal_count: int
+    journal_tail: tuple[JournalRow, ...]
+    blocked: dict[Command, str]
+    fault: str
+
+
+# --- levels, independent of any strategy
+
+
+class _NoParams(Record):
+    unused: int
+
+
+class _Known(Record):
+    asia_high: float
+    asia_low: float
+    london_high: float
+    london_low: float
+    day_high: float
+    day_low: float
+
+
+@kernel
+def known_levels(s: Levels, p: _NoParams, bar: BarRecord, out: _Known) -> None:  # noqa: ARG001
+    """The levels that a decision at this bar's close may use."""
+    b = bar
+    levels(s, b.day, b.minute, b.close_minute, b.session, b.high, b.low)
+    out.asia_high, out.asia_low = s.asia_high, s.asia_low
+    out.london_high, out.london_low = s.london_high, s.london_low
+    out.day_high, out.day_low = s.day_high, s.day_low
+
+
+KNOWN: Final = System(Levels, _NoParams, _Known, known_levels)
+
+
+# --- the session
+
+
+class ReplaySession:
+    """One date of a tape through strategy and machine, under commands.
+
+    The strategy has seen all bars before the date; the account is fresh. The journal is
+    the one that a backtest of the same `name` writes for that date if it did not trade
+    before (a test holds the two to the same bytes).
+
+    Parameters
+    ----------
+    bars : BAR[n], in time order, through the quality gate
+    day : the New York date to replay, by each bar's start; pre- and post-market included
+    label : what stands on everything made from this tape
+    name : names the run; order ids are derived from it
+
+    Raises
+    ------
+    DataError
+        If the tape has no bars on that date.
+    """
+
+    def __init__(
+        self,
+        bars: Rows,
+        strategy: Strategy,
+        config: MachineConfig,
+        *,
+        day: dt.date,
+        label: Label,
+        name: str,
+    ) -> None:
+        first, last = span(bars, day)
+        self.label: Label = label
+        self.day = day
+        self.state: State = "IDLE"
+        self.fault = ""
+        self._strategy = strategy.name
+        self._bars = bars[first:last]
+        self._ts: NDArray[np.int64] = self._bars["ts"].copy()
+        self.clock: int = int(self._ts[0]) - NS_PER_MINUTE
+        self._next = 0
+        self._bar: Bar | None = None
+        self._sigma = math.nan
+
+        self._shell = Shell(Machine(config, name))
+        self._machine = self._shell.machine
+        self._stepper = Stepper(self._shell, strategy)
+        self._levels = KNOWN.stream(KNOWN.params(unused=0))
+        before = bars[:first]
+        closes = before["close"][_regular(before)]
+        self._previous_close = float(closes[-1]) if len(closes) else None
+        # The compiled loop leaves the same bytes as stepping would, far sooner.
+        seen, _ = strategy.system.run(before, strategy.params)
+        volatility, _ = REALISED.run(before, VOLATILITY)
+        self._stepper.restore((seen.tobytes(), volatility.tobytes()))
+        self._levels.restore(KNOWN.run(before, self._levels.params)[0].tobytes())
+
+        self._pnl: list[int] = []
+        self._marks: list[MarkView] = []
+        self._denials: dict[str, DenialView] = {}
+        self._purposes: dict[str, str] = {}
+        self._sides: dict[int, int] = {}
+        self._entries: dict[int, int] = {}
+        self._signal: dict[str, Any] = {}
+        self._read = 0
+
+    # --- commands
+
+    def refusal(self, command: Command) -> str | None:
+        """Why `command` is refused now; None = it is not."""
+        if command == "resume" and self.fault:
+            return "the session broke on an error and cannot go on"
+        return None if self.state in _LEGAL[command] else f"the session {_WORDS[self.state]}"
+
+    def start(self) -> str | None:
+        """Let the session move. Returns the reason if it may not."""
+        return self._to("start", "RUNNING")
+
+    def pause(self) -> str | None:
+        """Halt at the last bar; what is open stays open."""
+        return self._to("pause", "PAUSED")
+
+    def resume(self) -> str | None:
+        """Go on after a pause."""
+        return self._to("resume", "RUNNING")
+
+    def stop(self, *, flatten: bool = True) -> str | None:
+        """End the session: no more entries, and what is open is sold at the last bar's bid.
+
+        The sale is journaled under the purpose "tape_end". With `flatten=False` open
+        positions stay in the record as they are.
+        """
+        refused = self._to("stop", "STOPPED")
+        if refused is None and flatten:
+            self._flatten()
+        return refused
+
+    def _to(self, command: Command, state: State) -> str | None:
+        refused = self.refusal(command)
+        if refused is None:
+            self.state = state
+        return refused
+
+    # --- progress
+
+    def advance(self, n: int = 1) -> int:
+        """Step through the next `n` bars; returns how many were stepped.
+
+        Only a running session moves. After the last bar of the date it is FINISHED and
+        flat. If a step raises, the session is paused for good, and the error passes on.
+        """
+        done = 0
+        while done < n and self.state == "RUNNING":
+            try:
+                self._step()
+            except Exception as error:
+                self.state = "PAUSED"
+                self.fault = f"{type(error).__name__}: {error}"
+                raise
+            done += 1
+        return done
+
+    def advance_to(self, clock: int) -> int:
+        """Step through all bars complete at market time `clock` (UTC ns)."""
+        due = int(np.searchsorted(self._ts, clock, side="right")) - self._next
+        done = self.advance(due)
+        if self.state == "RUNNING":
+            self.clock = max(self.clock, clock)
+        return done
+
+    def _step(self) -> None:
+        rows = self._bars[self._next : self._next + 1]
+        self._bar = bar = to_bar(rows[0])
+        self._stepper.step(rows)
+        self._sigma = float(self._stepper.volatility.last["sigma"])
+        self._levels.push(rows)
+        self._next += 1
+        self.clock = max(self.clock, bar.ts)
+        self._pnl.append(self._pnl_cents())
+        self._project()
+        if self._next == len(self._bars):
+            self.state = "FINISHED"
+            self._flatten()
+
+    def _flatten(self) -> None:
+        if self._bar is not None:
+            self._shell.finish(self._bar, self._sigma)
+            self._pnl[-1] = self._pnl_cents()
+            self._project()
+
+    # --- views
+
+    def bars_since(self, i: int) -> list[BarView]:
+        """The bars stepped through, from number `i` (from 0) on."""
+        rows = self._bars[i : self._next]
+        return [
+            BarView(ts=b.ts, open=b.open, high=b.high, low=b.low, close=b.close, volume=b.volume, pnl_cents=p)
+            for b, p in zip(map(to_bar, rows), self._pnl[i:], strict=True)
+        ]
+
+    def marks_since(self, i: int) -> list[MarkView]:
+        """Signals, entries and exits so far, from number `i` (from 0) on."""
+        return self._marks[i:]
+
+    def view(self) -> SessionView:
+        """The session now, as a frozen snapshot that survives JSON."""
+        machine, bar, entries = self._machine, self._bar, self._shell.journal.entries
+        positions = tuple(self._position(p) for p in machine.positions.values())
+        unrealised = sum(p.unrealised_cents for p in positions)
+        start = machine.ledger.start_cents
+        realised = machine.equity_cents - start
+        trades = tuple(
+            TradeView(
+                number=t.number, side=t.side, contract=t.contract.name, right=t.contract.right,
+                strike=t.contract.strike, quantity=t.quantity, entry_at=t.entry_at, exit_at=t.exit_at,
+                entry_cents=t.entry_price_cents, exit_cents=t.exit_price_cents, fee_cents=t.fee_cents,
+                pnl_cents=t.pnl_cents, reason=t.reason,
+            )
+            for t in machine.trades
+        )  # fmt: skip
+        refusals = {command: self.refusal(command) for command in _LEGAL}
+        return SessionView(
+            state=self.state,
+            label=self.label,
+            name=machine.run,
+            symbol=machine.config.symbol,
+            strategy=self._strategy,
+            day=self.day,
+            clock=self.clock,
+            bar_at=bar.ts if bar else None,
+            age_s=(self.clock - bar.ts) / _NS if bar else None,
+            last=bar.close if bar else None,
+            previous_close=self._previous_close,
+            bars=self._next,
+            bars_total=len(self._bars),
+            marks=len(self._marks),
+            signals=machine.signals,
+            start_cents=start,
+            realised_cents=realised,
+            unrealised_cents=unrealised,
+            equity_cents=start + realised + unrealised,
+            fee_cents=machine.ledger.fee_cents,
+            positions=positions,
+            trades=trades,
+            wins=sum(t.pnl_cents > 0 for t in machine.trades),
+            denials=tuple(sorted(self._denials.values(), key=lambda d: (-d.count, d.code))),
+            levels=self._known() if bar else LevelsView(),
+            journal_head=self._shell.journal.head,
+            journal_count=len(entries),
+            journal_tail=tuple(JournalRow(**entry._asdict()) for entry in entries[-TAIL:]),
+            blocked={command: reason for command, reason in refusals.items() if reason is not None},
+            fault=self.fault,
+        )
+
+    @property
+    def journal(self) -> tuple[Entry, ...]:
+        """All entries of the session's journal."""
+        return tuple(self._shell.journal.entries)
+
+    def _known(self) -> LevelsView:
+        now = self._levels.last
+        return LevelsView(**{name: _number(float(now[name])) for name in now.dtype.names})
+
+    def _pnl_cents(self) -> int:
+        machine = self._machine
+        open_ = sum(self._unrealised(p)[1] for p in machine.positions.values())
+        return machine.equity_cents + open_ - machine.ledger.start_cents
+
+    def _unrealised(self, position: Position) -> tuple[int | None, int]:
+        """Bid in cents per share, and the P&L in cents of selling the rest at it, commission paid."""
+        if position.entry is None or self._bar is None:
+            return None, 0
+        machine, bar = self._machine, self._bar
+        desk = machine.config.desk
+        market = Market(bar.ts, bar.close, max(0, bar.minutes_left), self._sigma)
+        bid = modelled_quote(desk, machine.instrument, position.contract, market).bid_cents
+        gain = (bid - position.entry.price_cents) * machine.instrument.multiplier
+        return bid, (gain - desk.commission_cents) * position.open_quantity
+
+    def _position(self, position: Position) -> PositionView:
+        contract, entry, watch = position.contract, position.entry, position.watch
+        bid, unrealised = self._unrealised(position)
+        stop, tp1, tp2 = position.levels
+        if watch is not None and bool(watch.state["started"][0]):
+            stop = position.signal.side * float(watch.state["stop"][0])
+        return PositionView(
+            trade=position.number,
+            side=position.signal.side,
+            contract=contract.name,
+            right=contract.right,
+            strike=contract.strike,
+            expiry=from_ordinal(contract.expiry),
+            quantity=position.quantity or position.entry_order.quantity,
+            open_quantity=position.open_quantity,
+            entry_at=entry.ts if entry else None,
+            entry_cents=entry.price_cents if entry else None,
+            bid_cents=bid,
+            unrealised_cents=unrealised,
+            stop=_number(stop),
+            tp1=_number(tp1),
+            tp2=_number(tp2),
+        )
+
+    # --- the journal, read once as it grows
+
+    def _project(self) -> None:
+        """Turn new journal entries into marks and denials: the journal is the only source of both."""
+        entries = self._shell.journal.entries
+        for entry in entries[self._read :]:
+            self._entry(entry.ts, entry.kind, json.loads(entry.body))
+        self._read = len(entries)
+
+    def _entry(self, ts: int, kind: str, body: dict[str, Any]) -> None:
+        if kind == "signal":
+            self._signal = body
+        elif kind == "denied":
+            self._deny(body["code"], body["limit"], body["actual"])
+            self._mark("denied", ts, self._signal["spot"], self._signal["side"], body["code"])
+        elif kind == "order":
+            self._purposes[body["order"]] = body["purpose"]
+            if body["purpose"] == "open":
+                self._sides[body["trade"]] = self._signal["side"]
+                text = f"{body['quantity']} × {body['contract']}"
+                self._mark("signal", ts, self._signal["spot"], self._signal["side"], text)
+        elif kind == "rejected":
+            self._deny(body["code"], None, None)
+        elif kind == "fill":
+            self._fill(ts, body)
+
+    def _fill(self, ts: int, body: dict[str, Any]) -> None:
+        trade, price = body["trade"], body["price_cents"]
+        purpose = self._purposes[body["order"]]
+        text = f"{body['quantity']} × {body['contract']} at {price / 100:.2f} ({purpose})"
+        if body["side"] == "buy":
+            self._entries[trade] = price
+            self._mark("entry", ts, body["spot"], self._sides[trade], text)
+        else:
+            good = price > self._entries[trade]
+            self._mark("exit", ts, body["spot"], self._sides[trade], text, good)
+
+    def _mark(
+        self,
+        kind: Literal["signal", "denied", "entry", "exit"],
+        ts: int,
+        spot: float,
+        side: int,
+        text: str,
+        good: bool | None = None,
+    ) -> None:
+        self._marks.append(MarkView(kind=kind, ts=ts, spot=spot, side=side, text=text, good=good))
+
+    def _deny(self, code: str, limit: float | None, actual: float | None) -> None:
+        count = self._denials[code].count + 1 if code in self._denials else 1
+        self._denials[code] = DenialView(code=code, count=count, limit=limit, actual=actual)
+
+
+def span(bars: Rows, day: dt.date) -> tuple[int, int]:
+    """First index, and one past the last, of the bars that start on a New York date.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    dates = new_york_minutes(bars["ts"] - NS_PER_MINUTE) // 1440
+    first, last = (int(i) for i in np.searchsorted(dates, [ordinal(day), ordinal(day) + 1]))
+    if first == last:
+        covers = (
+            f"it covers {from_ordinal(dates[0])} to {from_ordinal(dates[-1])}" if len(bars) else "it is empty"
+        )
+        raise DataError(f"the tape has no bars on {day}: {covers}")
+    return first, last
+
+
+def session_days(bars: Rows) -> list[dt.date]:
+    """New York dates with at least one bar in regular hours, in order."""
+    return [from_ordinal(int(day)) for day in np.unique(bars["day"][_regular(bars)])]
+
+
+def _regular(bars: Rows) -> NDArray[np.bool_]:
+    inside: NDArray[np.bool_] = (bars["minute"] >= RTH_OPEN) & (bars["minute"] < bars["close_minute"])
+    return inside
+
+
+def _number(value: float) -> float | None:
+    """None for NaN, which JSON lacks."""
+    return None if math.isnan(value) else value

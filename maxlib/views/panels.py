@@ -1,0 +1,266 @@
+"""The panels of the live page: a view in, HTML out. All text from outside is escaped here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from html import escape
+from typing import Any, Final
+
+import ipywidgets as widgets
+
+from maxlib.analytics.metrics import wilson
+from maxlib.engine.replay import JournalRow, PositionView, SessionView, TradeView
+from maxlib.market.calendar import new_york
+
+WHY_NOT: Final = {
+    "POSITION_LIMIT": "already in a position",
+    "MARKET_CLOSED": "outside regular hours",
+    "TOO_LATE": "too close to the close",
+    "UNAFFORDABLE": "one contract costs more than the budget",
+    "INSUFFICIENT_CASH": "not enough cash at the fill",
+    "TAPE_ENDED": "stopped before the entry was filled",
+}
+STALE_SECONDS: Final = 120
+"""Market seconds without a bar after which the data age is shown as a warning."""
+
+
+class Panel(widgets.HTML):
+    """A part of the page that renders a view; `area` is its place in theme.css, `boxed` its frame."""
+
+    def __init__(self, area: str, render: Callable[[SessionView], str], *, boxed: bool = True) -> None:
+        super().__init__()
+        self.add_class(f"mx-{area}")
+        if boxed:
+            self.add_class("mx-panel")
+        self._render = render
+
+    def show(self, view: SessionView) -> None:
+        """Render; nothing is sent if nothing changed."""
+        self.value = self._render(view)
+
+
+# --- words and numbers
+
+
+def usd(cents: float, *, sign: bool = True) -> str:
+    """Dollars and cents: "+$1,234.50", "−$3.00"."""
+    lead = "−" if cents < 0 else "+" if sign and cents > 0 else ""
+    return f"{lead}${abs(cents) / 100:,.2f}"
+
+
+def hhmm(ts: int) -> str:
+    """New York time of a UTC ns stamp, "09:47"."""
+    return f"{new_york(ts):%H:%M}"
+
+
+def tone(value: float) -> str:
+    """CSS class of a gain or a loss."""
+    return "mx-up" if value > 0 else "mx-down" if value < 0 else ""
+
+
+def option(right: str, strike: float) -> str:
+    """An option as a trader says it: "501 C", "612.50 P"."""
+    return f"{strike:.2f}".removesuffix(".00") + f" {escape(right)}"
+
+
+def _title(text: str, note: str = "") -> str:
+    return f"<h3>{text}<small>{note}</small></h3>"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    top = "".join(f"<th>{cell}</th>" for cell in head)
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(text: str, kind: str = "") -> str:
+    return f'<td class="{kind}">{text}</td>' if kind else f"<td>{text}</td>"
+
+
+def _empty(text: str) -> str:
+    return f'<p class="mx-empty">{text}</p>'
+
+
+# --- header and tiles
+
+
+def header(view: SessionView) -> str:
+    """Brand, symbol, where the prices come from, and the state."""
+    return (
+        f"<b class='mx-brand'>MAXTRADER</b><span class='mx-symbol'>{escape(view.symbol)}</span>"
+        f"<span class='mx-badge mx-label'>{view.label}</span>"
+        f"<span class='mx-badge mx-state mx-{view.state.lower()}'>{view.state}</span>"
+    )
+
+
+def clocks(view: SessionView) -> str:
+    """Market time and the age of the newest bar by it."""
+    age, kind = "–", ""
+    if view.age_s is not None:
+        age = f"{view.age_s:.0f} s" if view.age_s < STALE_SECONDS else f"{view.age_s / 60:.0f} min"
+        kind = "mx-amber" if view.age_s >= STALE_SECONDS else ""
+    return (
+        f"<div class='mx-fact'><label>market time, New York</label>"
+        f"<b>{new_york(view.clock):%a %-d %b %Y, %H:%M:%S}</b></div>"
+        f"<div class='mx-fact'><label>data age</label><b class='{kind}'>{age}</b></div>"
+    )
+
+
+def tiles(view: SessionView) -> str:
+    """The seven numbers a trader looks at first."""
+    return "".join(
+        f"<div class='mx-tile'><label>{name}</label><b class='{kind}'>{value}</b><small>{note}</small></div>"
+        for name, value, kind, note in (
+            _last(view),
+            _held(view),
+            ("Unrealised", usd(view.unrealised_cents), tone(view.unrealised_cents), "at the bid, fees off"),
+            ("Realised", usd(view.realised_cents), tone(view.realised_cents),
+             f"after {usd(view.fee_cents, sign=False)} fees"),
+            ("Equity", usd(view.equity_cents, sign=False), "", f"from {usd(view.start_cents, sign=False)}"),
+            ("Trades", str(len(view.trades)), "", f"{view.signals} signal{'' if view.signals == 1 else 's'}"),
+            _win_rate(view),
+        )
+    )  # fmt: skip
+
+
+def _last(view: SessionView) -> tuple[str, str, str, str]:
+    if view.last is None or view.bar_at is None:
+        return "Last", "–", "mx-muted", "no bar yet"
+    name, last = f"Last, {hhmm(view.bar_at)}", f"{view.last:.2f}"
+    if view.previous_close is None:
+        return name, last, "", "no prior close"
+    change = view.last / view.previous_close - 1
+    text = f"{change:+.2%}".replace("-", "−")
+    return name, last, "", f"<span class='{tone(change)}'>{text}</span> on the prior close"
+
+
+def _held(view: SessionView) -> tuple[str, str, str, str]:
+    if not view.positions:
+        return "Position", "Flat", "mx-muted", "nothing open"
+    first, *rest = view.positions
+    more = f" +{len(rest)}" if rest else ""
+    quantity = first.open_quantity or first.quantity
+    note = "order waits for the next open"
+    if first.entry_cents is not None and first.bid_cents is not None:
+        note = f"{first.entry_cents / 100:.2f} → bid {first.bid_cents / 100:.2f}"
+    return "Position", f"{quantity} × {option(first.right, first.strike)}{more}", "", note
+
+
+def _win_rate(view: SessionView) -> tuple[str, str, str, str]:
+    n = len(view.trades)
+    if n == 0:
+        return "Win rate", "–", "mx-muted", "n = 0"
+    low, high = wilson(view.wins, n)
+    return "Win rate", f"{view.wins / n:.0%}", "", f"n = {n}, 95%: {low:.0%} to {high:.0%}"
+
+
+# --- panels
+
+
+def position(view: SessionView) -> str:
+    """What is held, what it would bring now, and where it leaves."""
+    title = _title("Position", "quotes modelled")
+    if not view.positions:
+        return title + _empty("Flat.")
+    return title + "".join(_position(p) for p in view.positions)
+
+
+def _position(p: PositionView) -> str:
+    rows: list[tuple[str, str, str]] = [
+        ("Contract", f"{escape(p.contract[:-15])} {option(p.right, p.strike)}, {p.expiry:%-d %b}", ""),
+        ("Quantity", f"{p.open_quantity} of {p.quantity}", ""),
+        ("Entry", "waits for the next open", "mx-amber"),
+    ]
+    if p.entry_cents is not None and p.entry_at is not None and p.bid_cents is not None:
+        rows[-1] = ("Entry", f"{p.entry_cents / 100:.2f} at {hhmm(p.entry_at)}", "")
+        rows += [
+            ("Bid now", f"{p.bid_cents / 100:.2f}", ""),
+            ("Unrealised", usd(p.unrealised_cents), tone(p.unrealised_cents)),
+            ("Stop", _price(p.stop), ""),
+            ("Targets", f"{_price(p.tp1)} / {_price(p.tp2)}", ""),
+        ]
+    return "<dl>" + "".join(f"<dt>{k}</dt><dd class='{c}'>{v}</dd>" for k, v, c in rows) + "</dl>"
+
+
+def _price(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def trades(view: SessionView) -> str:
+    """Closed trades, the newest on top."""
+    title = _title("Trades", str(len(view.trades)) if view.trades else "")
+    if not view.trades:
+        return title + _empty("No trade closed yet.")
+    head = ("Time", "Contract", "Qty", "In", "Out", "Why", "P&amp;L")
+    return title + _table(head, (_trade(t) for t in reversed(view.trades)))
+
+
+def _trade(t: TradeView) -> list[str]:
+    return [
+        _cell(f"{hhmm(t.entry_at)}–{hhmm(t.exit_at)}"),
+        _cell(option(t.right, t.strike)),
+        _cell(str(t.quantity), "n"),
+        _cell(f"{t.entry_cents / 100:.2f}", "n"),
+        _cell(f"{t.exit_cents / 100:.2f}", "n"),
+        _cell(escape(t.reason).replace("_", " ")),
+        _cell(usd(t.pnl_cents), f"n {tone(t.pnl_cents)}"),
+    ]
+
+
+def why_not(view: SessionView) -> str:
+    """Signals that became no trade, by reason."""
+    total = sum(d.count for d in view.denials)
+    title = _title("Why not traded", str(total) if total else "")
+    if not view.denials:
+        return title + _empty("No signal was refused.")
+    rows = []
+    for d in view.denials:
+        numbers = (
+            f" ({d.actual:g}, limit {d.limit:g})" if d.limit is not None and d.actual is not None else ""
+        )
+        text = WHY_NOT.get(d.code, escape(d.code)) + numbers
+        rows.append(
+            [_cell(str(d.count), "n"), _cell(f"<span title='{escape(d.code)}'>{text}</span>", "wrap")]
+        )
+    return title + _table(("n", "Reason"), rows)
+
+
+def journal(view: SessionView) -> str:
+    """The newest entries of the hash chain, the newest on top."""
+    note = (
+        f"{view.journal_count} entries, head {escape(view.journal_head[:10])}" if view.journal_count else ""
+    )
+    title = _title("Journal", note)
+    if not view.journal_tail:
+        return title + _empty("Nothing recorded yet.")
+    head = ("#", "Time", "Entry", "")
+    return title + _table(head, (_entry(row) for row in reversed(view.journal_tail)))
+
+
+def _entry(row: JournalRow) -> list[str]:
+    return [
+        _cell(str(row.seq), "n mx-muted"),
+        _cell(hhmm(row.ts)),
+        _cell(escape(row.kind)),
+        _cell(f"<span title='{escape(row.body)}'>{escape(summary(row.kind, row.body))}</span>", "cut"),
+    ]
+
+
+def summary(kind: str, body: str) -> str:
+    """One journal entry in a few words; an unknown kind stands as it is."""
+    data: dict[str, Any] = json.loads(body)
+    try:
+        if kind == "signal":
+            return f"{'calls' if data['side'] > 0 else 'puts'} at {data['spot']:.2f}"
+        if kind == "order":
+            return f"{data['side']} {data['quantity']} {data['contract']}, {data['purpose']}"
+        if kind == "fill":
+            return f"{data['side']} {data['quantity']} {data['contract']} at {data['price_cents'] / 100:.2f}"
+        if kind == "denied":
+            return f"{data['code']}: {data['actual']:g}, limit {data['limit']:g}"
+        if kind == "closed":
+            return f"trade {data['trade']}, {data['reason']}, {usd(data['pnl_cents'])}"
+    except (KeyError, TypeError, ValueError):
+        pass  # written by another version: shown as it is
+    return body
