@@ -22,7 +22,7 @@ from maxlib.engine.backtest import Stepper, to_bar
 from maxlib.engine.events import Bar
 from maxlib.engine.machine import Machine, MachineConfig, Position
 from maxlib.engine.shell import VOLATILITY, Shell
-from maxlib.journal.chain import Entry
+from maxlib.journal.chain import Entry, Journal
 from maxlib.kernels.kernel import kernel
 from maxlib.kernels.system import System
 from maxlib.market.bars import NS_PER_MINUTE, RTH_OPEN, BarRecord
@@ -281,7 +281,7 @@ class ReplaySession:
         self._bar: Bar | None = None
         self._sigma = math.nan
 
-        self._shell = Shell(Machine(config, name))
+        self._shell = Shell(Machine(config, name), Journal({"simulated": label == "SIMULATED"}))
         self._machine = self._shell.machine
         self._stepper = Stepper(self._shell, strategy)
         self._levels = KNOWN.stream(KNOWN.params(unused=0))

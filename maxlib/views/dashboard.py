@@ -23,8 +23,9 @@ from maxlib.engine.machine import MachineConfig
 from maxlib.engine.replay import Label, ReplaySession, SessionView, session_days
 from maxlib.market.calendar import session, to_ns
 from maxlib.market.instruments import instrument
+from maxlib.research import scenario
 from maxlib.risk.sizing import RiskConfig
-from maxlib.strategies.config import ChampionConfig, WaveConfig
+from maxlib.strategies.strategy import Strategy
 from maxlib.views import panels, theme
 from maxlib.views.clock import WallClock
 from maxlib.views.controls import SPEEDS, Controls
@@ -32,8 +33,16 @@ from maxlib.views.host import KernelHost
 from maxlib.views.price_chart import PriceChart
 
 LOG: Final = logging.getLogger(__name__)
-STRATEGIES: Final = {"champion": ChampionConfig, "wave_renko": WaveConfig}
+STRATEGIES: Final = {"champion": "champion_2024_carried", "wave_renko": "demo_normal"}
+"""Strategies on offer, and the scenario that each takes its thresholds, desk, exits and risk from."""
 MARKETS: Final = {f"simulated, {name}": name for name in ("normal", "crash", "calm")}
+
+
+def settings(name: str, symbol: str, account_usd: int) -> tuple[Strategy, MachineConfig]:
+    """Strategy and machine of a name in `STRATEGIES`, on this symbol and starting cash (dollars)."""
+    chosen = scenario.load(STRATEGIES[name])
+    risk = chosen.risk.model_copy(update={"account_usd": account_usd})
+    return chosen.strategy.build(), chosen.machine.model_copy(update={"symbol": symbol, "risk": risk})
 
 
 class PaperTrader(widgets.VBox):
@@ -79,9 +88,8 @@ class PaperTrader(widgets.VBox):
         instrument(symbol)
         self._wanted = _date(day)
         self._days = days
-        self._machine = MachineConfig(
-            symbol=symbol, risk=parse(RiskConfig, {"account_usd": account_usd}, "account_usd")
-        )
+        self._symbol = symbol
+        self._account = parse(RiskConfig, {"account_usd": account_usd}, "account_usd").account_usd
         self._real = None if source == "simulator" else _real(source, symbol, path)
         self._tape: Tape | None = None
         self.host: KernelHost | None = None
@@ -146,10 +154,10 @@ class PaperTrader(widgets.VBox):
         if tape is None:
             return
         self.host = None
-        strategy = STRATEGIES[self.controls.strategy.value]().build()
+        strategy, machine = settings(self.controls.strategy.value, self._symbol, self._account)
         label: Label = "SIMULATED" if tape.simulated else "REPLAY"
         name = f"{label.lower()} {strategy.name} {day} {tape.sha256[:12]}"
-        made = ReplaySession(tape.bars, strategy, self._machine, day=day, label=label, name=name)
+        made = ReplaySession(tape.bars, strategy, machine, day=day, label=label, name=name)
         opening = closing = None
         hours = session(day)
         if hours is not None and self.controls.begin.value == "open":

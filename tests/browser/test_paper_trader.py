@@ -17,9 +17,8 @@ from maxlib.app.voila import VoilaServer, serve
 from maxlib.core.errors import ConfigError
 from maxlib.data import DataConfig, SimulatorConfig, load
 from maxlib.engine.backtest import backtest
-from maxlib.engine.machine import MachineConfig
 from maxlib.market.calendar import from_ordinal
-from maxlib.strategies.config import ChampionConfig
+from maxlib.views.dashboard import settings
 
 READY = 90_000  # ms: the first page waits for a kernel, on a machine that may be busy
 SIZES = ((1440, 900), (1920, 1080))
@@ -29,7 +28,7 @@ SIZES = ((1440, 900), (1920, 1080))
 def day() -> str:
     """A day with several trades, the first of them early."""
     tape = load(DataConfig(source="simulator", simulator=SimulatorConfig(market="crash")))
-    run = backtest(tape.bars, ChampionConfig().build(), MachineConfig(), "find")
+    run = backtest(tape.bars, *settings("champion", "QQQ", 25_000), "find")
     count = Counter(t.contract.expiry for t in run.trades)
     first = {t.contract.expiry: t.entry_at % 86_400_000_000_000 for t in reversed(run.trades)}
     return str(from_ordinal(min(first, key=lambda d: (count[d] < 2, first[d]))))

@@ -12,13 +12,17 @@ from maxlib.engine.backtest import Stepper, backtest
 from maxlib.engine.machine import Machine, MachineConfig
 from maxlib.engine.replay import BarView, MarkView, ReplaySession, SessionView, session_days, span
 from maxlib.engine.shell import Shell
-from maxlib.journal.chain import verify
+from maxlib.journal.chain import Journal, verify
 from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.market.calendar import from_ordinal, to_ns
 from maxlib.strategies.config import ChampionConfig, WaveConfig
 
 CONFIG = MachineConfig()
 STRATEGIES = {"champion": ChampionConfig(), "wave_renko": WaveConfig()}
+
+
+def stamped():
+    return Journal({"simulated": True})
 
 
 @lru_cache
@@ -36,7 +40,9 @@ def make(day, *, market="normal", seed=7, kind="champion", bars=None, config=CON
 
 @lru_cache
 def trade_days(market="normal", seed=7, kind="champion"):
-    run = backtest(tape(market, seed), STRATEGIES[kind].build(), CONFIG, "run")
+    run = backtest(
+        tape(market, seed), STRATEGIES[kind].build(), CONFIG, "run", journal=Journal({"simulated": True})
+    )
     return sorted({from_ordinal(t.contract.expiry) for t in run.trades})
 
 
@@ -55,7 +61,7 @@ def end_of(bars, day):
 @pytest.mark.parametrize(("market", "seed"), [("normal", 7), ("crash", 7), ("calm", 3), ("normal", 11)])
 def test_the_first_day_with_a_signal_gives_the_backtests_entries_byte_for_byte(kind, market, seed):
     bars = tape(market, seed)
-    run = backtest(bars, STRATEGIES[kind].build(), CONFIG, "run")
+    run = backtest(bars, STRATEGIES[kind].build(), CONFIG, "run", journal=stamped())
     first = run.journal.entries[0].ts
     day = next(day for day in session_days(bars) if first <= end_of(bars, day))
     expected = [e for e in run.journal.entries if e.ts <= end_of(bars, day)]
@@ -77,7 +83,7 @@ def test_any_day_equals_stepping_through_all_bars_before_it(kind):
         first, last = span(bars, day)
         for i in range(begin, first):
             stepper.step(bars[i : i + 1])
-        stepper.shell = Shell(Machine(CONFIG, "run"))
+        stepper.shell = Shell(Machine(CONFIG, "run"), stamped())
         for i in range(first, last):
             stepper.step(bars[i : i + 1])
         begin = last
@@ -94,7 +100,9 @@ def test_a_tape_that_ends_at_noon_gives_the_backtest_of_that_tape():
     first, last = span(whole, day)
     for cut in range(first + 300, last, 37):
         bars = whole[:cut]
-        run = backtest(bars, STRATEGIES["champion"].build(), CONFIG, "run")
+        run = backtest(
+            bars, STRATEGIES["champion"].build(), CONFIG, "run", journal=Journal({"simulated": True})
+        )
         session = make(day, bars=bars)
         session.start()
         session.advance(10_000)

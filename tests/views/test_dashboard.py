@@ -12,13 +12,11 @@ import pytest
 from maxlib.core.errors import ConfigError
 from maxlib.data import DataConfig, SimulatorConfig, load
 from maxlib.engine.backtest import backtest
-from maxlib.engine.machine import MachineConfig
 from maxlib.engine.replay import ReplaySession, SessionView
 from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.market.calendar import from_ordinal, new_york, to_ns
-from maxlib.strategies.config import ChampionConfig
 from maxlib.views import panels, theme
-from maxlib.views.dashboard import PaperTrader
+from maxlib.views.dashboard import PaperTrader, settings
 from maxlib.views.host import MAX, MAX_BARS, KernelHost
 from maxlib.views.price_chart import CANDLES, ENTRIES, EXITS, PNL, SIGNALS, VOLUME, spans
 from maxlib.views.stream_chart import WINDOW, StreamChart, plotly_js
@@ -28,7 +26,7 @@ from maxlib.views.stream_chart import WINDOW, StreamChart, plotly_js
 def day():
     """A session of the standard simulated market on which the champion trades."""
     tape = load(DataConfig(source="simulator", simulator=SimulatorConfig(days=20)))
-    run = backtest(tape.bars, ChampionConfig().build(), MachineConfig(), "find")
+    run = backtest(tape.bars, *settings("champion", "QQQ", 25_000), "find")
     return from_ordinal(run.trades[-1].contract.expiry)
 
 
@@ -289,7 +287,7 @@ def test_the_task_drives_the_session_to_its_end_and_ends(app):
 def test_the_replay_clock_is_wall_time_times_speed(day):
     bars = load(DataConfig(source="simulator", simulator=SimulatorConfig(days=20))).bars
     session = ReplaySession(
-        bars, ChampionConfig().build(), MachineConfig(), day=day, label="SIMULATED", name="clock"
+        bars, *settings("champion", "QQQ", 25_000), day=day, label="SIMULATED", name="clock"
     )
     now = [100.0]
     host = KernelHost(
