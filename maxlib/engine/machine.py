@@ -398,6 +398,6 @@ def _position_in(row: dict[str, Any]) -> Position:
     p.leaving = _order_in(row["leaving"])
     if row["watch"] is not None:
         state, params = (base64.b64decode(part) for part in row["watch"])
-        p.watch = EXITS.stream(np.frombuffer(params, EXITS.param).copy())
+        p.watch = EXITS.stream(np.frombuffer(bytearray(params), EXITS.param))
         p.watch.restore(state)
     return p

@@ -340,4 +340,4 @@ class Stream:
 
     def restore(self, snapshot: bytes) -> None:
         """Continue from a snapshot."""
-        self._state[:] = np.frombuffer(snapshot, self._state.dtype)
+        self._state.view(np.uint8)[:] = np.frombuffer(snapshot, np.uint8)  # padding too
