@@ -7,6 +7,7 @@ does not hold; 2 it could not run (one sentence on standard error says why).
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -47,8 +48,10 @@ JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the result 
 DEMOS = ("demo_normal", "demo_crash", "demo_calm")
 
 
-def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True)
+def _console(*, stderr: bool = False) -> Console:
+    """A console that never cuts a line: in a pipe or a log there is no width to keep to."""
+    plain = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    return plain if plain.is_terminal else Console(stderr=stderr, highlight=False, soft_wrap=True, width=200)
 
 
 @app.callback(invoke_without_command=True)
@@ -233,12 +236,13 @@ def _validate(
 
     console = _console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=_console(stderr=True)) as progress:
         bar = progress.add_task(f"{len(names)} scenario reports", total=len(names))
 
         def one_done(outcome: Outcome) -> None:
             progress.advance(bar)
-            progress.console.print(f"{outcome.name}: {outcome.message}", markup=False, highlight=False)
+            text = f"{outcome.name}: {outcome.message}"
+            progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
         outcomes = runner.validate(
             names,
@@ -250,7 +254,7 @@ def _validate(
         )
     table = Table("scenario", "verdict", "seconds", "report", box=None, pad_edge=False)
     for outcome in outcomes:
-        report = str(outcome.report) if outcome.report else "-"
+        report = os.path.relpath(outcome.report) if outcome.report else "-"
         table.add_row(outcome.name, outcome.verdict.replace("_", " "), f"{outcome.seconds:.1f}", report)
     console.print(table)
     console.print(f"All reports: {out / 'index.html'}", markup=False)
