@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from maxlib.core.config import Config
+from maxlib.market.bars import NS_PER_MINUTE
 
 DenialCode = Literal["POSITION_LIMIT", "MARKET_CLOSED", "TOO_LATE", "UNAFFORDABLE", "STALE_PATTERN"]
 
@@ -82,7 +83,7 @@ def review(
     if open_positions >= config.max_positions:
         return Denial("POSITION_LIMIT", config.max_positions, open_positions)
     if config.fresh_patterns and formed_at <= last_exit:
-        return Denial("STALE_PATTERN", last_exit, formed_at)
+        return Denial("STALE_PATTERN", 0, (formed_at - last_exit) / NS_PER_MINUTE)
     budget = min(cash_cents, int(equity_cents * config.risk_fraction))
     wanted = budget // cost_cents if config.contracts is None else config.contracts
     quantity = min(wanted, config.max_contracts)

@@ -17,6 +17,7 @@ WHY_NOT: Final = {
     "POSITION_LIMIT": "already in a position",
     "MARKET_CLOSED": "outside regular hours",
     "TOO_LATE": "too close to the close",
+    "STALE_PATTERN": "pattern older than the last exit, minutes",
     "UNAFFORDABLE": "one contract costs more than the budget",
     "INSUFFICIENT_CASH": "not enough cash at the fill",
     "TAPE_ENDED": "stopped before the entry was filled",

@@ -196,7 +196,7 @@ REFUSED: dict[str, tuple[RiskConfig, dict[str, int]]] = {
     "MARKET_CLOSED": (RiskConfig(), {"minutes_to_close": -5}),
     "TOO_LATE": (RiskConfig(), {"minutes_to_close": 4}),
     "POSITION_LIMIT": (RiskConfig(), {"open_positions": 1}),
-    "STALE_PATTERN": (RiskConfig(fresh_patterns=True), {"formed_at": 900, "last_exit": 1000}),
+    "STALE_PATTERN": (RiskConfig(fresh_patterns=True), {"formed_at": 240 * 10**9, "last_exit": 600 * 10**9}),
     "UNAFFORDABLE": (RiskConfig(), {"equity_cents": 100_000, "cash_cents": 100_000}),
 }
 

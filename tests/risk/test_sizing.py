@@ -34,7 +34,11 @@ def test_size_is_the_budget_over_the_cost_up_to_the_cap(cost: int, quantity: int
         ({"last_entry_minutes": 60}, {"minutes_to_close": 60}, Denial("TOO_LATE", 60, 60)),
         ({}, {"open_positions": 1}, Denial("POSITION_LIMIT", 1, 1)),
         ({"max_positions": 3}, {"open_positions": 3}, Denial("POSITION_LIMIT", 3, 3)),
-        ({"fresh_patterns": True}, {"formed_at": 5, "last_exit": 5}, Denial("STALE_PATTERN", 5, 5)),
+        (
+            {"fresh_patterns": True},
+            {"formed_at": 60 * 10**9, "last_exit": 180 * 10**9},
+            Denial("STALE_PATTERN", 0, -2),
+        ),
         ({}, {"cost_cents": 125_001}, Denial("UNAFFORDABLE", 1250.0, 1250.01)),
         ({}, {"cash_cents": 10_000}, Denial("UNAFFORDABLE", 100.0, 200.0)),
         ({"contracts": 3}, {"cash_cents": 59_999}, Denial("UNAFFORDABLE", 599.99, 600.0)),
