@@ -67,7 +67,7 @@ def _root(
 
 @app.command()
 def scenarios() -> None:
-    """List the scenarios and what they run on."""
+    """List the scenarios."""
     from maxlib.research import scenario as scenario_file
 
     table = Table("scenario", "title", "bars", box=None, pad_edge=False)
@@ -85,7 +85,7 @@ def backtest(
     trades: Annotated[Path | None, typer.Option("--trades", help="Write the trades as CSV.")] = None,
     journal: Annotated[Path | None, typer.Option("--journal", help="Write a new SQLite journal.")] = None,
 ) -> None:
-    """Run one scenario without notebooks; exit code 1 if its claims do not hold."""
+    """Run one scenario. Exit code 1 if its claims do not hold."""
     from maxlib.research import run
     from maxlib.research import scenario as scenario_file
 
@@ -110,7 +110,7 @@ def audit(
     json_file: JsonFile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Cut the tape at random points; exit code 1 if any earlier output was rewritten."""
+    """Look for peeking. Cuts the tape at random points; exit code 1 if an earlier output was rewritten."""
     from maxlib.data.tape import load as load_tape
     from maxlib.research import audit as auditor
     from maxlib.research import run
@@ -140,7 +140,7 @@ def validate(
     overrides: Overrides = None,
     backend: Annotated[str, typer.Option("--backend", help="process, or dask (needs dask).")] = "process",
 ) -> None:
-    """Run scenario notebooks; writes HTML reports, result.json and an index page."""
+    """Write scenario reports. One notebook each: HTML, result.json, and an index page over all."""
     from maxlib.app import runner
     from maxlib.research import scenario as scenario_file
 
@@ -157,7 +157,7 @@ def demo(
     out: Out = Path("var/reports"),
     port: Port = None,
 ) -> None:
-    """Scenario reports on the embedded (SIMULATED) market, then the dashboard."""
+    """Reports on a simulated market, then the page. Needs no data and no keys."""
     from maxlib.app import runner
 
     outcomes = _validate(list(DEMOS), out, None, {})
@@ -171,7 +171,7 @@ def demo(
 def dashboard(
     port: Port = None,
 ) -> None:
-    """Serve the paper trader's page on this machine until Ctrl-C."""
+    """Serve the paper trader's page. On this machine only, until Ctrl-C."""
     from maxlib.app import voila
 
     with voila.serve(port=port) as server:
@@ -187,7 +187,7 @@ def data_check(
     allow_incomplete: Incomplete = False,
     json_file: JsonFile = None,
 ) -> None:
-    """Put a file through the quality gate and say what it found; exit code 2 if it is refused."""
+    """Say what the quality gate finds in a file. Exit code 2 if it is refused."""
     from maxlib.core.config import parse
     from maxlib.data.config import DataConfig
     from maxlib.data.tape import load as load_tape
@@ -206,7 +206,7 @@ def data_import(
     symbol: Annotated[str, typer.Option("--symbol")] = "QQQ",
     allow_incomplete: Incomplete = False,
 ) -> None:
-    """Put a file through the quality gate into the catalog."""
+    """Keep a file's bars in the catalog. They pass the quality gate first."""
     from maxlib.data import catalog
 
     entry = catalog.import_bars(path, symbol, allow_incomplete=allow_incomplete)
