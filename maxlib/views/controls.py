@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import ipywidgets as widgets
 
-from maxlib.engine.replay import Command, State
+from maxlib.engine.session_views import Command, State
 from maxlib.market.calendar import session
 from maxlib.views.host import MAX
 

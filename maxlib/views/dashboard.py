@@ -20,7 +20,8 @@ from maxlib.core.config import parse
 from maxlib.core.errors import ConfigError, MaxTraderError
 from maxlib.data import DataConfig, SimulatorConfig, Tape, load
 from maxlib.engine.machine import MachineConfig
-from maxlib.engine.replay import Label, ReplaySession, SessionView, session_days
+from maxlib.engine.replay import ReplaySession, session_days
+from maxlib.engine.session_views import Label, SessionView
 from maxlib.market.calendar import session, to_ns
 from maxlib.market.instruments import instrument
 from maxlib.research import scenario

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Final
 
 from maxlib.core.config import Config
-from maxlib.engine.replay import BarView, Command, MarkView, ReplaySession, SessionView
+from maxlib.engine.replay import ReplaySession
+from maxlib.engine.session_views import BarView, Command, MarkView, SessionView
 
 PAINT_SECONDS: Final = 0.25
 """Four pictures a second, however fast the tape runs."""

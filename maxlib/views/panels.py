@@ -10,7 +10,7 @@ from typing import Any, Final
 import ipywidgets as widgets
 
 from maxlib.analytics.metrics import wilson
-from maxlib.engine.replay import JournalRow, PositionView, SessionView, TradeView
+from maxlib.engine.session_views import JournalRow, PositionView, SessionView, TradeView
 from maxlib.market.calendar import new_york
 
 WHY_NOT: Final = {

@@ -10,7 +10,7 @@ import datetime as dt
 import math
 from typing import Any, Final
 
-from maxlib.engine.replay import BarView, LevelsView, MarkView, PositionView, SessionView
+from maxlib.engine.session_views import BarView, LevelsView, MarkView, PositionView, SessionView
 from maxlib.market.bars import NS_PER_MINUTE, RTH_CLOSE, RTH_OPEN
 from maxlib.market.calendar import new_york, session, to_ns
 from maxlib.views import theme

@@ -10,7 +10,8 @@ from maxlib.core.errors import DataError, InvariantError
 from maxlib.data import DataConfig, SimulatorConfig, load
 from maxlib.engine.backtest import Stepper, backtest
 from maxlib.engine.machine import Machine, MachineConfig
-from maxlib.engine.replay import BarView, MarkView, ReplaySession, SessionView, session_days, span
+from maxlib.engine.replay import ReplaySession, session_days, span
+from maxlib.engine.session_views import BarView, MarkView, SessionView
 from maxlib.engine.shell import Shell
 from maxlib.journal.chain import Journal, verify
 from maxlib.market.bars import NS_PER_MINUTE

@@ -12,7 +12,8 @@ import pytest
 from maxlib.core.errors import ConfigError
 from maxlib.data import DataConfig, SimulatorConfig, load
 from maxlib.engine.backtest import backtest
-from maxlib.engine.replay import ReplaySession, SessionView
+from maxlib.engine.replay import ReplaySession
+from maxlib.engine.session_views import SessionView
 from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.market.calendar import from_ordinal, new_york, to_ns
 from maxlib.views import panels, theme
