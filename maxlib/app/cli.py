@@ -40,7 +40,9 @@ Overrides = Annotated[
     typer.Option("-p", metavar="KEY=VALUE", help="Override a field, as in risk.risk_fraction=0.02."),
 ]
 Incomplete = Annotated[bool, typer.Option("--allow-incomplete", help="Let cut sessions through.")]
-Port = Annotated[int | None, typer.Option("--port", help="Port on 127.0.0.1; default: a free one.")]
+Port = Annotated[
+    int | None, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1; default: a free one.")
+]
 BarsFile = Annotated[str, typer.Argument(help="A CSV or Parquet file of one-minute bars.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for reports.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the result to this file.")]
@@ -280,3 +282,9 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(0)
+    except Exception as error:  # noqa: BLE001 - the edge: exit code 1 would mean a verdict
+        if verbose:
+            traceback.print_exc()
+        kind = type(error).__name__
+        print(f"maxtrader: unexpected {kind}: {error}; --verbose shows where", file=sys.stderr)
+        sys.exit(2)

@@ -42,6 +42,9 @@ class DataConfig(Config):
     allow_incomplete : bool
         Let sessions through that stop well before their close or start late.
         They are still counted and shown.
+    allow_jumps : bool
+        Let bars through that reach more than 20 % away from the close before them.
+        They are still counted and shown.
     simulator : SimulatorConfig or None
         The market to simulate (source "simulator" only); None = the standard one.
     """
@@ -51,9 +54,10 @@ class DataConfig(Config):
     path: str | None = Field(default=None, min_length=1)
     zone: str = "auto"
     stamped: Literal["auto", "start", "end"] = "auto"
-    start: dt.date | None = None
-    end: dt.date | None = None
+    start: dt.date | None = Field(default=None, strict=False)
+    end: dt.date | None = Field(default=None, strict=False)
     allow_incomplete: bool = False
+    allow_jumps: bool = False
     simulator: SimulatorConfig | None = None
 
     @field_validator("zone")

@@ -36,7 +36,9 @@ Mask = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 
-def gate(raw: Raw, *, allow_incomplete: bool = False) -> tuple[NDArray[np.void], QualityReport]:
+def gate(
+    raw: Raw, *, allow_incomplete: bool = False, allow_jumps: bool = False
+) -> tuple[NDArray[np.void], QualityReport]:
     """Clean bars and the report on them, or a refusal.
 
     Parameters
@@ -45,6 +47,8 @@ def gate(raw: Raw, *, allow_incomplete: bool = False) -> tuple[NDArray[np.void],
         One-minute bars in any order, stamped at their START, UTC ns.
     allow_incomplete : bool
         Let sessions through that start late or stop before their close.
+    allow_jumps : bool
+        Let bars through that reach more than 20 % away from the close before them.
 
     Returns
     -------
@@ -79,13 +83,20 @@ def gate(raw: Raw, *, allow_incomplete: bool = False) -> tuple[NDArray[np.void],
         more = f" ({len(incomplete)} such sessions in all)" if len(incomplete) > 1 else ""
         allow = "to use it nevertheless set data.allow_incomplete=true"
         raise QualityError(f"{raw.name}: {incomplete[0]}{more}; {allow}")
+    jumps = _jumps(clean)
+    if len(jumps) and not allow_jumps:
+        more = f" ({len(jumps)} such bars in all)" if len(jumps) > 1 else ""
+        raise QualityError(
+            f"{raw.name}: price jump at {_jump_text(clean, int(jumps[0]))}{more}, beyond 20 %; "
+            "to use it nevertheless set data.allow_jumps=true"
+        )
     gaps = _gaps(grid)
     checks = {
         "exact_duplicates": _check(np.flatnonzero(duplicates), ordered.when),
         "backward_steps": _check(backward, lambda i: f"row {raw.row[i]} at {raw.when(i)}"),
         "closed_day_bars": _check(np.flatnonzero(closed_day), clean.when),
         "incomplete_sessions": _check(incomplete, str),
-        "price_jumps": _check(_jumps(clean), lambda i: _jump_text(clean, i)),
+        "price_jumps": _check(jumps, lambda i: _jump_text(clean, i)),
         "zero_volume": _check(np.flatnonzero(clean.volume == 0), clean.when),
         "no_premarket": _check(_without(grid, date[bars["session"] == LONDON]), _date),
         "no_evening": _check(_without(grid, bars["day"][bars["session"] == ASIA]), _date),

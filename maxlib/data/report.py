@@ -72,8 +72,8 @@ MEANING: Final = {
     "no_premarket": "sessions without a bar from 03:00 to 09:30 (no London levels)",
     "no_evening": "sessions without a bar from 18:00 to 03:00 (no Asia levels)",
 }
-"""The checks, in the order in which they are shown. All but the duplicates, the order
-and the incomplete sessions are shown only: they refuse nothing and change nothing."""
+"""The checks, in the order in which they are shown. All but the duplicates, the order, the
+incomplete sessions and the jumps are shown only: they refuse nothing and change nothing."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class SimulatorConfig(Config):
     """normal: VIX 16-20; crash: February to May 2020; calm: VIX near 12."""
     seed: int = Field(7, ge=0)
     """Seed of every draw; equal configs give equal bytes."""
-    first_date: dt.date = dt.date(2025, 1, 2)
+    first_date: dt.date = Field(dt.date(2025, 1, 2), strict=False)
     """First session is on or after this date (New York), 1999-2028."""
     days: int = Field(60, ge=1, le=2500)
     """Number of sessions."""

@@ -89,7 +89,11 @@ def load(config: DataConfig) -> Tape:
         raw = catalog.read(config.symbol, config.start, config.end)
     else:
         raw, source = _from_path(config)
-    bars, quality = gate(raw.between(config.start, config.end), allow_incomplete=config.allow_incomplete)
+    bars, quality = gate(
+        raw.between(config.start, config.end),
+        allow_incomplete=config.allow_incomplete,
+        allow_jumps=config.allow_jumps,
+    )
     return Tape(
         bars=bars,
         symbol=config.symbol,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maxlib.execution.broker import Rejection
+from maxlib.market.bars import RTH_OPEN
 from maxlib.market.contract import Contract
 from maxlib.trading.orders import Fill, Order
 
@@ -31,14 +32,14 @@ class Bar(NamedTuple):
     @property
     def minutes_left(self) -> int:
         """Regular minutes from the END of this bar to the close; 0 or less = closed."""
-        if self.minute + 1 < 570:
+        if self.minute + 1 < RTH_OPEN:
             return 0
         return self.close_minute - (self.minute + 1)
 
     @property
     def minutes_left_at_open(self) -> int:
         """Regular minutes from the START of this bar to the close."""
-        return self.close_minute - self.minute if self.minute >= 570 else 0
+        return self.close_minute - self.minute if self.minute >= RTH_OPEN else 0
 
 
 class BarClosed(NamedTuple):

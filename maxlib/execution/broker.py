@@ -44,6 +44,8 @@ class SimulatedBroker:
         if market.minutes <= 0:
             return Rejection(order, market.ts, "MARKET_CLOSED")
         quote = modelled_quote(self.desk, self.instrument, order.contract, market)
+        if order.side == "sell" and quote.bid_cents == 0:
+            return Rejection(order, market.ts, "NO_BID")
         price = quote.ask_cents if order.side == "buy" else quote.bid_cents
         fee = self.desk.commission_cents * order.quantity
         cost = price * self.instrument.multiplier * order.quantity + fee

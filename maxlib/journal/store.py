@@ -25,15 +25,15 @@ class JournalFile:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.execute(_SCHEMA)
             last = self._db.execute("SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1").fetchone()
-        except sqlite3.DatabaseError as error:
-            raise DataError(f"{path.name} is not a journal that can be opened: {error}") from None
+        except (sqlite3.Error, OSError) as error:
+            raise DataError(f"{path} is not a journal that can be opened: {error}") from None
         self._seq: int = last[0] if last else 0
         self._head: str = last[1] if last else GENESIS
 

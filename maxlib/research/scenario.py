@@ -60,7 +60,7 @@ class Scenario(Config):
     exits: ExitPlan = ExitPlan()
     risk: RiskConfig = RiskConfig()
     claims: Claims | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = Field(default=(), strict=False)
 
     @property
     def machine(self) -> MachineConfig:
@@ -114,7 +114,7 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> Scenario:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise ConfigError(f"{path.name}: line {line}: {error.problem or 'is not YAML'}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except (yaml.YAMLError, ValueError, OSError) as error:  # ValueError: a date such as 2025-02-30
         raise ConfigError(f"{path.name}: cannot be read as YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path.name}: a scenario is a mapping of fields, not {type(values).__name__}")
@@ -128,7 +128,10 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> Scenario:
     if "data.path" in overrides and "data.source" not in overrides:
         values["data"]["source"] = "file"  # another file under the scenario, whatever fed it before
         values["data"].pop("simulator", None)
-    return parse(Scenario, values, "-p " + ", ".join(f"{k}={v}" for k, v in overrides.items()))
+    shown = "-p " + " -p ".join(f"{k}={v}" for k, v in overrides.items())
+    note = f"Overridden: {shown}. Notes below this one describe the scenario as shipped."
+    values["notes"] = [note, *scenario.notes] if "notes" not in overrides else values["notes"]
+    return parse(Scenario, values, shown)
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, Any]:
@@ -148,7 +151,7 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
             raise ConfigError(f"-p {key}: given twice")
         try:
             overrides[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # such as a date that does not exist
             overrides[key] = text
     return overrides
 
@@ -156,10 +159,10 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
 def _override(values: dict[str, Any], key: str, value: Any) -> None:
     *parents, last = key.split(".")
     inside: Any = values
-    for part in parents:
-        inside = inside.setdefault(part, {}) if isinstance(inside, dict) else None
-        if inside is None:
-            inside = {}
-    if not isinstance(inside, dict):
-        raise ConfigError(f"-p {key}: {'.'.join(parents)} is a value, not a group of fields")
+    for depth, part in enumerate(parents, start=1):
+        if inside.get(part) is None:
+            inside[part] = {}
+        inside = inside[part]
+        if not isinstance(inside, dict):
+            raise ConfigError(f"-p {key}: {'.'.join(parents[:depth])} is a value, not a group of fields")
     inside[last] = value

@@ -97,7 +97,7 @@ def score(s: LastSeen, bit: int, seen: Structures) -> float:
 class Higher(Record):
     """Completed daily and four-hour bars, and the verdict drawn from them.
 
-    `direction`: UP, DOWN or 0 (unknown or flat trend); `confidence` in [0, 1].
+    `direction`: UP, DOWN (also for a flat trend) or 0 (unknown); `confidence` in [0, 1].
     Both change only when a period closes.
     """
 

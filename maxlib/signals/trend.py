@@ -53,7 +53,8 @@ def trend(
 ) -> int:
     """Feed one minute; the label of the newest complete 30-minute bar.
 
-    BULL, BEAR or SIDEWAYS (also before any).
+    BULL, BEAR or SIDEWAYS (also before any). A bar counts, for the calibration of the
+    brick, to the trading day on which it becomes known: the last bar of a day to the next.
     """
     if not timeframe(s.bars, day * 48 + minute // 30, open_, high, low, close, volume):
         return s.label

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from maxlib.core.config import Config
 from maxlib.kernels.ranges import MAX_ATR
@@ -14,7 +14,14 @@ from maxlib.strategies.champion import CHAMPION
 from maxlib.strategies.strategy import Strategy
 from maxlib.strategies.wave_renko import DYNAMIC, FIXED_PCT, SWING_75, WAVE, WAVE_RENKO
 
-Minute = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+
+def _from_yaml(value: object) -> object:
+    """YAML reads an unquoted 16:00 as a number to base 60, 960: the minutes of the day."""
+    whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1440
+    return f"{value // 60:02}:{value % 60:02}" if whole else value  # type: ignore[operator]
+
+
+Minute = Annotated[str, BeforeValidator(_from_yaml), Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 """A time of day in New York, "HH:MM"."""
 
 _MODES = {"wave": WAVE, "fixed_pct": FIXED_PCT, "dynamic": DYNAMIC, "swing_75": SWING_75}

@@ -20,6 +20,7 @@ WHY_NOT: Final = {
     "STALE_PATTERN": "pattern older than the last exit, minutes",
     "UNAFFORDABLE": "one contract costs more than the budget",
     "INSUFFICIENT_CASH": "not enough cash at the fill",
+    "NO_BID": "no bid to sell at",
     "TAPE_ENDED": "stopped before the entry was filled",
 }
 STALE_SECONDS: Final = 120

@@ -137,11 +137,15 @@ def test_extended_bars_on_a_closed_day_are_counted() -> None:
     assert report.count("missing_sessions") == 1
 
 
-def test_jump_of_more_than_a_fifth_is_shown_not_refused() -> None:
+def test_jump_of_more_than_a_fifth_is_refused_unless_allowed_and_then_shown() -> None:
     rows = session_rows()
     rows[7][2] = 600.05  # the close before is 500.01, a fifth above is 600.012
     rows[9][3] = 400.03  # the close before is 500.03, a fifth below is 400.024: no jump
-    _, report = gate(raw_of(rows))
+    with pytest.raises(
+        QualityError, match=r"price jump at 2025-01-02 09:37 from 500.01 to 600.05, beyond 20 %"
+    ):
+        gate(raw_of(rows))
+    _, report = gate(raw_of(rows), allow_jumps=True)
     assert report.check("price_jumps").examples == ("2025-01-02 09:37 from 500.01 to 600.05",)
 
 

@@ -92,3 +92,10 @@ def test_no_fill_ever_passes_below_intrinsic_for_a_buyer(right: str, minutes: in
             fill = desk.execute(order("buy", contract=contract), market(minutes, cents / 100), 10**9)
             value = (cents - 50_000) if right == "C" else (50_000 - cents)
             assert fill.price_cents >= max(0, math.floor(value))
+
+
+def test_an_option_without_a_bid_is_not_sold() -> None:
+    # A call 9 dollars out of the money with 5 minutes to go is worth nothing: bid 0.
+    result = broker().execute(order("sell"), market(minutes=5, spot=CALL.strike - 9.0), 0)
+    assert isinstance(result, Rejection)
+    assert result.code == "NO_BID"

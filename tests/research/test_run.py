@@ -142,4 +142,4 @@ def test_trade_times_are_in_order(demo):
     for row in trade_rows(demo.run.trades):
         assert row["entry_at"][:10] == row["exit_at"][:10]
         assert "09:30" <= row["entry_at"][11:16] <= "15:54"
-        assert row["exit_at"][11:16] <= "15:56"
+        assert row["exit_at"][11:16] <= ("16:01" if row["reason"] == "expiry" else "15:56")

@@ -66,13 +66,20 @@ def changed(values, key, value):
         (
             "strategy.brick_days",
             9,
-            r"mine.yaml: strategy.wave_renko.brick_days: .*less than or equal to 5 \(got 9\)",
+            r"mine.yaml: strategy.brick_days: .*less than or equal to 5 \(got 9\)",
         ),
         (
             "strategy.window_from",
             "9:45",
-            r"mine.yaml: strategy.wave_renko.window_from: .*pattern.* \(got '9:45'\)",
+            r"mine.yaml: strategy.window_from: .*pattern.* \(got '9:45'\)",
         ),
+        ("risk.risk_fraction", True, r"mine.yaml: risk.risk_fraction: should be a valid number \(got True\)"),
+        (
+            "risk.max_contracts",
+            True,
+            r"mine.yaml: risk.max_contracts: should be a valid integer \(got True\)",
+        ),
+        ("risk.max_contracts", "3", r"mine.yaml: risk.max_contracts: should be a valid integer \(got '3'\)"),
         ("exits.trial", 1, r"mine.yaml: exits.trial is not a known field"),
         ("data.simulator.days", 0, r"mine.yaml: data.simulator.days: .*greater than or equal to 1 \(got 0\)"),
         ("data.source", "file", r"mine.yaml: data: source \"file\" needs a path"),
@@ -118,6 +125,41 @@ def test_a_name_that_differs_from_the_file_is_refused(tmp_path, good):
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(ConfigError, match=r"scenario 'nope' does not exist; there are baseline_2025, "):
         scenario.load("nope")
+
+
+def test_an_unquoted_time_of_day_is_read_as_one(tmp_path, good):
+    # YAML 1.1 reads 16:00 as 960, to base 60
+    overrides = scenario.parse_overrides(["strategy.window_from=10:00", "strategy.window_to=15:30"])
+    one = scenario.load("demo_normal", overrides)
+    assert (one.strategy.window_from, one.strategy.window_to) == ("10:00", "15:30")
+
+
+@pytest.mark.parametrize(
+    ("pair", "sentence"),
+    [
+        ("data.start=2025-13-01", r"-p data.start=2025-13-01: data.start: .*date.*2025-13-01"),
+        ("desk.strike_step.q.r=5", r"-p desk.strike_step.q.r: desk.strike_step is a value, not a group"),
+        ("title.x=1", r"-p title.x: title is a value, not a group of fields"),
+        ("strategy.window_from=25:00", r"strategy.window_from: "),
+    ],
+)
+def test_an_override_that_cannot_be_is_one_sentence(pair, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        scenario.load("demo_normal", scenario.parse_overrides([pair]))
+
+
+def test_a_file_with_an_impossible_date_is_one_sentence(tmp_path, good):
+    text = (
+        scenario.find("demo_normal").read_text().replace("first_date: 2025-01-02", "first_date: 2025-02-30")
+    )
+    with pytest.raises(ConfigError, match=r"demo_normal.yaml: cannot be read as YAML: day is out of range"):
+        scenario.load(write(tmp_path, text, "demo_normal"))
+
+
+def test_an_overridden_run_says_that_its_notes_are_of_the_scenario_as_shipped():
+    notes = scenario.load("baseline_2025", {"risk.risk_fraction": 0.03}).notes
+    assert notes[0].startswith("Overridden: -p risk.risk_fraction=0.03.")
+    assert notes[1:] == scenario.load("baseline_2025").notes
 
 
 def test_overrides_reach_any_field_and_change_the_hash():
