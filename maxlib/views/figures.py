@@ -335,7 +335,8 @@ def _draw(figure: go.Figure, done: ScenarioRun, view: Candles, bars: Rows, first
             visible=True if view.unit == 1 else "legendonly",
         )  # fmt: skip
     pad = _SIGNAL_PAD * float(view.high.max() - view.low.min())
-    for side, name, symbol in ((1, "long signal", "triangle-up"), (-1, "short signal", "triangle-down")):
+    kinds = (1, "long signal", "triangle-up", theme.BLUE), (-1, "short signal", "triangle-down", theme.AMBER)
+    for side, name, symbol, colour in kinds:
         hits = np.flatnonzero(out["signal"]["side"] == side)
         if len(hits) == 0:
             continue
@@ -344,7 +345,7 @@ def _draw(figure: go.Figure, done: ScenarioRun, view: Candles, bars: Rows, first
         figure.add_scatter(
             x=at, y=view.low[at] - pad if side > 0 else view.high[at] + pad, mode="markers", hoverinfo="text",
             name=f"{name} ({len(hits)})",
-            marker={"symbol": symbol, "size": 8 if view.unit == 1 else 5, "color": theme.BLUE},
+            marker={"symbol": symbol, "size": 8 if view.unit == 1 else 5, "color": colour},
             hovertext=[
                 f"{name}<br>formed {_time(f)}<br>known {_time(k)}"
                 for f, k in zip(formed, bars["ts"][hits], strict=True)
