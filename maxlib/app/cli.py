@@ -6,6 +6,7 @@ does not hold; 2 it could not run (one sentence on standard error says why).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -179,7 +180,8 @@ def dashboard(
     with voila.serve(port=port) as server:
         print(f"Paper trader: {server.url}", flush=True)
         print("Press Ctrl-C to stop.", flush=True)
-        server.wait()
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
+            server.wait()
 
 
 @data_app.command("check")
