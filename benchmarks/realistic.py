@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from maxlib.core.record import Int32, Record
+from maxlib.core.record import Int8, Int32, Record
 from maxlib.kernels.averages import Ema, Vwap, ema, vwap
 from maxlib.kernels.kernel import kernel
 from maxlib.kernels.ranges import WilderAtr, wilder_atr
@@ -176,11 +176,11 @@ class Params(Record):
 class Out(Record):
     """What a chart would draw."""
 
-    signal: Int32
-    score: Int32
     atr: float
     vwap: float
-    bricks: int
+    bricks: Int32
+    score: Int8
+    signal: Int8
 
 
 @kernel
