@@ -173,11 +173,17 @@ def demo(
 @app.command()
 def dashboard(
     port: Port = None,
+    bars: Annotated[
+        str | None, typer.Option("--bars", help="Replay this file of real bars; default: a simulated market.")
+    ] = None,
+    symbol: Annotated[str, typer.Option("--symbol", help="Of the file.")] = "QQQ",
+    day: Annotated[str, typer.Option("--day", help="New York date, as 2025-01-31; default: the last.")] = "",
 ) -> None:
     """Serve the paper trader's page. On this machine only, until Ctrl-C."""
     from maxlib.app import voila
 
-    with voila.serve(port=port) as server:
+    parameters = {"symbol": symbol, "day": day, **(_tape_of(bars, symbol) if bars else {})}
+    with voila.serve(port=port, parameters=parameters) as server:
         print(f"Paper trader: {server.url}", flush=True)
         print("Press Ctrl-C to stop.", flush=True)
         with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
@@ -231,6 +237,18 @@ def data_list() -> None:
     for entry in rows:
         table.add_row(entry.symbol, f"{entry.bars:,}", entry.first, entry.last, entry.name)
     _console().print(table)
+
+
+def _tape_of(path: str, symbol: str) -> dict[str, str]:
+    """The page's parameters for a file of bars, which must pass the gate before a page is served."""
+    from maxlib.core.config import parse
+    from maxlib.data.catalog import resolve
+    from maxlib.data.config import DataConfig
+    from maxlib.data.tape import load as load_tape
+
+    found = str(resolve(path).resolve())
+    load_tape(parse(DataConfig, {"source": "file", "path": found, "symbol": symbol}, "--bars"))
+    return {"source": "file", "path": found}
 
 
 def _validate(

@@ -66,6 +66,7 @@ class Position:
         self.proceeds_cents = 0
         self.fee_cents = 0
         self.leaving: Order | None = None
+        self.stuck = False  # an exit was rejected: held to the next target or to expiry
         self.watch: Stream | None = None
 
     @property
@@ -204,6 +205,8 @@ class Machine:
         left = position.open_quantity
         if position.leaving is not None:
             return commands  # the rest is already on its way out
+        if position.stuck:
+            happened &= ~(STOP | TIME)  # asking again every minute would not make a bid
         steps: list[tuple[int, Purpose, float]] = [
             (TP1, "tp1", float(out["tp1_price"])),
             (STOP, "stop", float(out["stop_price"])),
@@ -240,6 +243,7 @@ class Machine:
         })  # fmt: skip
         if fill.order.side == "buy":
             return [record, *self._entered(position, fill, bar)]
+        position.stuck = False
         position.open_quantity -= fill.quantity
         position.fee_cents += fill.fee_cents
         position.proceeds_cents += self.ledger.flow(fill)
@@ -277,10 +281,18 @@ class Machine:
         position = self.positions[order.trade]
         if position.entry is None:
             del self.positions[order.trade]
-        elif position.leaving is not None and position.leaving.id == order.id:
+        else:
             position.leaving = None  # the watch goes on; at the latest, expiry settles it
-        data = {"order": order.id, "trade": order.trade, "code": event.rejection.code}
-        return [Record(event.rejection.ts, "rejected", data)]
+            position.stuck = True
+        data = {
+            "order": order.id, "trade": order.trade, "purpose": order.purpose, "code": event.rejection.code,
+        }  # fmt: skip
+        commands: list[Command] = [Record(event.rejection.ts, "rejected", data)]
+        if order.purpose == "tape_end":  # there is no later bar: what has no bid is worth its intrinsic value
+            assert order.trigger is not None
+            last = self._sell(position, order.ts, "expiry", position.open_quantity)
+            commands += [_order_record(last), Settle(last, order.trigger)]
+        return commands
 
     def _ended(self, event: TapeEnded) -> list[Command]:
         bar = event.bar
@@ -377,7 +389,8 @@ def _position_out(p: Position) -> dict[str, Any]:
     return {
         "number": p.number, "signal": signal, "entry_order": p.entry_order, "quantity": p.quantity,
         "open_quantity": p.open_quantity, "entry": p.entry, "levels": _numbers(p.levels),
-        "proceeds_cents": p.proceeds_cents, "fee_cents": p.fee_cents, "leaving": p.leaving, "watch": watch,
+        "proceeds_cents": p.proceeds_cents, "fee_cents": p.fee_cents, "leaving": p.leaving,
+        "stuck": p.stuck, "watch": watch,
     }  # fmt: skip
 
 
@@ -395,7 +408,7 @@ def _position_in(row: dict[str, Any]) -> Position:
     stop, tp1, tp2 = _floats(row["levels"])
     p.levels = (stop, tp1, tp2)
     p.proceeds_cents, p.fee_cents = row["proceeds_cents"], row["fee_cents"]
-    p.leaving = _order_in(row["leaving"])
+    p.leaving, p.stuck = _order_in(row["leaving"]), row["stuck"]
     if row["watch"] is not None:
         state, params = (base64.b64decode(part) for part in row["watch"])
         p.watch = EXITS.stream(np.frombuffer(bytearray(params), EXITS.param))

@@ -379,7 +379,7 @@ class ReplaySession:
                 self._sides[body["trade"]] = self._signal["side"]
                 text = f"{body['quantity']} × {body['contract']}"
                 self._mark("signal", ts, self._signal["spot"], self._signal["side"], text)
-        elif kind == "rejected":
+        elif kind == "rejected" and body["purpose"] == "open":
             self._deny(body["code"], None, None)
         elif kind == "fill":
             self._fill(ts, body)

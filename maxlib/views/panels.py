@@ -20,7 +20,6 @@ WHY_NOT: Final = {
     "STALE_PATTERN": "pattern older than the last exit, minutes",
     "UNAFFORDABLE": "one contract costs more than the budget",
     "INSUFFICIENT_CASH": "not enough cash at the fill",
-    "NO_BID": "no bid to sell at",
     "TAPE_ENDED": "stopped before the entry was filled",
 }
 STALE_SECONDS: Final = 120
@@ -261,6 +260,8 @@ def summary(kind: str, body: str) -> str:
             return f"{data['side']} {data['quantity']} {data['contract']} at {data['price_cents'] / 100:.2f}"
         if kind == "denied":
             return f"{data['code']}: {data['actual']:g}, limit {data['limit']:g}"
+        if kind == "rejected":
+            return f"{data['purpose']}: {data['code']}"
         if kind == "closed":
             return f"trade {data['trade']}, {data['reason']}, {usd(data['pnl_cents'])}"
     except (KeyError, TypeError, ValueError):

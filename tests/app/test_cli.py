@@ -90,6 +90,7 @@ def test_a_broken_file_is_one_sentence_and_exit_code_2(capsys, tmp_path, name):
         (["backtest", "demo_calm", "-p", "risk.risk_fraction=.nan"], "finite"),
         (["audit", "demo_calm", "--cuts", "0"], "--cuts 0"),
         (["data", "check", "nowhere.csv"], "nowhere.csv"),
+        (["dashboard", "--bars", "nowhere.csv"], "nowhere.csv"),
         (
             ["backtest", "demo_calm", "-p", "claims=null", "--journal", "/proc/nowhere/j.db"],
             "/proc/nowhere/j.db",

@@ -262,6 +262,25 @@ def test_a_time_exit_that_finds_the_market_closed_is_rejected_and_the_option_set
     assert (trade.reason, trade.exit_price_cents) == ("expiry", 0)
 
 
+def test_an_option_without_a_bid_is_asked_for_once_and_held_to_expiry() -> None:
+    # The call struck at 500 has no bid with the underlying at 480; the time limit comes at 11:01.
+    market = Market().flat("09:30", "10:00", 500.0).signal("10:00", LONG).flat("10:01", "10:01", 500.0)
+    market.flat("10:02", "15:59", 480.0).flat("16:00", "16:05", 480.0)
+    run = both(market.bars, strategy(), config(hold_minutes=60))
+    assert [(r["purpose"], r["code"]) for r in said(run, "rejected")] == [("time", "NO_BID")]
+    (trade,) = run.trades
+    assert (trade.reason, trade.exit_price_cents) == ("expiry", 0)
+
+
+def test_an_option_without_a_bid_at_the_tapes_end_counts_its_intrinsic_value() -> None:
+    market = Market().flat("09:30", "10:00", 500.0).signal("10:00", LONG).flat("10:01", "10:01", 500.0)
+    market.flat("10:02", "10:10", 480.0)
+    run = both(market.bars, strategy(), config(hold_minutes=60))
+    assert [(r["purpose"], r["code"]) for r in said(run, "rejected")] == [("tape_end", "NO_BID")]
+    (trade,) = run.trades
+    assert (trade.reason, trade.exit_price_cents) == ("expiry", 0)
+
+
 def test_a_price_that_jumps_beyond_the_cash_rejects_the_entry() -> None:
     market = Market().flat("09:30", "10:00", 500.0).signal("10:00", LONG).flat("10:01", "10:05", 560.0)
     run = both(market.bars, strategy(), config(risk={"account_usd": 1_000, "contracts": 2}))
