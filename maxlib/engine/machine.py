@@ -7,11 +7,8 @@ events give a byte-identical journal.
 
 from __future__ import annotations
 
-import base64
 import math
 from typing import Any
-
-import numpy as np
 
 from maxlib.core.canonical import canonical
 from maxlib.core.config import Config, config_hash
@@ -30,10 +27,10 @@ from maxlib.engine.events import (
     TapeEnded,
     Trade,
 )  # fmt: skip
+from maxlib.engine.position import Position
+from maxlib.engine.snapshot import numbers, position_in, position_out, trade_in
 from maxlib.execution.exits import EXITS, EXPIRED, STOP, TIME, TP1, TP2
-from maxlib.kernels.system import Stream
 from maxlib.market.bars import NS_PER_MINUTE
-from maxlib.market.contract import Contract
 from maxlib.market.instruments import instrument
 from maxlib.options.desk import DeskConfig, Market, choose, modelled_quote
 from maxlib.risk.sizing import Denial, RiskConfig, review
@@ -50,29 +47,6 @@ class MachineConfig(Config):
     desk: DeskConfig = DeskConfig()
     exits: ExitPlan = ExitPlan()
     risk: RiskConfig = RiskConfig()
-
-
-class Position:
-    """An entry that is being made, or a holding and its exit watch."""
-
-    def __init__(self, number: int, signal: SignalSeen, order: Order) -> None:
-        self.number = number
-        self.signal = signal
-        self.entry_order = order
-        self.quantity = 0
-        self.open_quantity = 0
-        self.entry: Fill | None = None
-        self.levels = (math.nan, math.nan, math.nan)
-        self.proceeds_cents = 0
-        self.fee_cents = 0
-        self.leaving: Order | None = None
-        self.stuck = False  # an exit was rejected: held to the next target or to expiry
-        self.watch: Stream | None = None
-
-    @property
-    def contract(self) -> Contract:
-        """The option held."""
-        return self.entry_order.contract
 
 
 class Machine:
@@ -120,7 +94,7 @@ class Machine:
     def _signal(self, signal: SignalSeen) -> list[Command]:
         bar = signal.bar
         self.signals += 1
-        stop, tp1, tp2, confidence, atr = _numbers(signal[4:9])
+        stop, tp1, tp2, confidence, atr = numbers(signal[4:9])
         seen = Record(bar.ts, "signal", {
             "side": signal.side, "formed_at": signal.formed_at, "known_at": bar.ts, "spot": bar.close,
             "basis": signal.basis, "stop": stop, "tp1": tp1, "tp2": tp2, "atr": atr, "confidence": confidence,
@@ -318,8 +292,8 @@ class Machine:
             "cash_cents": self.ledger.cash_cents, "flow_cents": self.ledger.flow_cents,
             "fee_cents": self.ledger.fee_cents, "held": self.ledger.held, "denials": self.denials,
             "signals": self.signals, "entered": self.entered, "last_exit": self.last_exit,
-            "trades": [_numbers(t._replace(contract=list(t.contract))) for t in self.trades],  # type: ignore[arg-type]
-            "positions": [_position_out(p) for p in self.positions.values()],
+            "trades": [numbers(t._replace(contract=list(t.contract))) for t in self.trades],  # type: ignore[arg-type]
+            "positions": [position_out(p) for p in self.positions.values()],
         })  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -328,8 +302,8 @@ class Machine:
         self.ledger.fee_cents, self.ledger.held = state["fee_cents"], dict(state["held"])
         self.denials, self.signals, self.entered = dict(state["denials"]), state["signals"], state["entered"]
         self.last_exit = state["last_exit"]
-        self.trades = [_trade_in(row) for row in state["trades"]]
-        self.positions = {row["number"]: _position_in(row) for row in state["positions"]}
+        self.trades = [trade_in(row) for row in state["trades"]]
+        self.positions = {row["number"]: position_in(row) for row in state["positions"]}
 
 
 def levels(signal: SignalSeen, plan: ExitPlan, entry: float) -> tuple[float, float, float]:
@@ -357,60 +331,3 @@ def _order_record(order: Order) -> Record:
         "order": order.id, "trade": order.trade, "side": order.side, "contract": order.contract.name,
         "quantity": order.quantity, "purpose": order.purpose, "trigger": order.trigger,
     })  # fmt: skip
-
-
-def _numbers(values: Any) -> list[Any]:
-    """A tuple as JSON values; NaN, which JSON lacks, as null."""
-    return [None if isinstance(v, float) and math.isnan(v) else v for v in values]
-
-
-def _floats(values: list[Any]) -> list[Any]:
-    return [math.nan if v is None else v for v in values]
-
-
-def _trade_in(row: list[Any]) -> Trade:
-    trade = Trade(*_floats(row))
-    return trade._replace(contract=Contract(*trade.contract))
-
-
-def _order_in(row: list[Any] | None) -> Order | None:
-    if row is None:
-        return None
-    order = Order(*row)
-    return order._replace(contract=Contract(*order.contract))
-
-
-def _position_out(p: Position) -> dict[str, Any]:
-    watch = None
-    if p.watch is not None:
-        both = (p.watch.snapshot(), p.watch.params.tobytes())
-        watch = [base64.b64encode(part).decode() for part in both]
-    signal = [list(p.signal.bar), *_numbers(p.signal[1:])]
-    return {
-        "number": p.number, "signal": signal, "entry_order": p.entry_order, "quantity": p.quantity,
-        "open_quantity": p.open_quantity, "entry": p.entry, "levels": _numbers(p.levels),
-        "proceeds_cents": p.proceeds_cents, "fee_cents": p.fee_cents, "leaving": p.leaving,
-        "stuck": p.stuck, "watch": watch,
-    }  # fmt: skip
-
-
-def _position_in(row: dict[str, Any]) -> Position:
-    bar, *rest = row["signal"]
-    order = _order_in(row["entry_order"])
-    assert order is not None
-    p = Position(row["number"], SignalSeen(Bar(*bar), *_floats(rest)), order)
-    p.quantity, p.open_quantity = row["quantity"], row["open_quantity"]
-    if row["entry"] is not None:
-        filled, *fields = row["entry"]
-        made = _order_in(filled)
-        assert made is not None
-        p.entry = Fill(made, *fields)
-    stop, tp1, tp2 = _floats(row["levels"])
-    p.levels = (stop, tp1, tp2)
-    p.proceeds_cents, p.fee_cents = row["proceeds_cents"], row["fee_cents"]
-    p.leaving, p.stuck = _order_in(row["leaving"]), row["stuck"]
-    if row["watch"] is not None:
-        state, params = (base64.b64decode(part) for part in row["watch"])
-        p.watch = EXITS.stream(np.frombuffer(bytearray(params), EXITS.param))
-        p.watch.restore(state)
-    return p

@@ -19,7 +19,8 @@ from maxlib.core.errors import DataError
 from maxlib.core.record import Record
 from maxlib.engine.backtest import Stepper, to_bar
 from maxlib.engine.events import Bar
-from maxlib.engine.machine import Machine, MachineConfig, Position
+from maxlib.engine.machine import Machine, MachineConfig
+from maxlib.engine.position import Position
 from maxlib.engine.session_views import (
     BarView,
     Command,

@@ -1,0 +1,75 @@
+"""Trades and positions as JSON values, and back: the parts of a machine's snapshot."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any
+
+import numpy as np
+
+from maxlib.engine.events import Bar, SignalSeen, Trade
+from maxlib.engine.position import Position
+from maxlib.execution.exits import EXITS
+from maxlib.market.contract import Contract
+from maxlib.trading.orders import Fill, Order
+
+
+def numbers(values: Any) -> list[Any]:
+    """A tuple as JSON values; NaN, which JSON lacks, as null."""
+    return [None if isinstance(v, float) and math.isnan(v) else v for v in values]
+
+
+def _floats(values: list[Any]) -> list[Any]:
+    return [math.nan if v is None else v for v in values]
+
+
+def trade_in(row: list[Any]) -> Trade:
+    """A trade from the list that `numbers` made of it."""
+    trade = Trade(*_floats(row))
+    return trade._replace(contract=Contract(*trade.contract))
+
+
+def _order_in(row: list[Any] | None) -> Order | None:
+    if row is None:
+        return None
+    order = Order(*row)
+    return order._replace(contract=Contract(*order.contract))
+
+
+def position_out(p: Position) -> dict[str, Any]:
+    """A position as JSON values; the exit watch as its bytes in base64."""
+    watch = None
+    if p.watch is not None:
+        both = (p.watch.snapshot(), p.watch.params.tobytes())
+        watch = [base64.b64encode(part).decode() for part in both]
+    signal = [list(p.signal.bar), *numbers(p.signal[1:])]
+    return {
+        "number": p.number, "signal": signal, "entry_order": p.entry_order, "quantity": p.quantity,
+        "open_quantity": p.open_quantity, "entry": p.entry, "levels": numbers(p.levels),
+        "proceeds_cents": p.proceeds_cents, "fee_cents": p.fee_cents, "leaving": p.leaving,
+        "stuck": p.stuck, "watch": watch,
+    }  # fmt: skip
+
+
+def position_in(row: dict[str, Any]) -> Position:
+    """The position that `position_out` wrote."""
+    bar, *rest = row["signal"]
+    order = _order_in(row["entry_order"])
+    assert order is not None
+    p = Position(row["number"], SignalSeen(Bar(*bar), *_floats(rest)), order)
+    p.quantity, p.open_quantity = row["quantity"], row["open_quantity"]
+    if row["entry"] is not None:
+        filled, *fields = row["entry"]
+        made = _order_in(filled)
+        assert made is not None
+        p.entry = Fill(made, *fields)
+    stop, tp1, tp2 = _floats(row["levels"])
+    p.levels = (stop, tp1, tp2)
+    p.proceeds_cents, p.fee_cents = row["proceeds_cents"], row["fee_cents"]
+    p.leaving, p.stuck = _order_in(row["leaving"]), row["stuck"]
+    if row["watch"] is not None:
+        state, params = (base64.b64decode(part) for part in row["watch"])
+        p.watch = EXITS.stream(np.frombuffer(bytearray(params), EXITS.param))
+        p.watch.restore(state)
+    return p
