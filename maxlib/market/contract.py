@@ -28,3 +28,10 @@ class Contract(NamedTuple):
     def name(self) -> str:
         """OCC name: root, yymmdd, right, strike × 1000 in eight digits."""
         return f"{self.root}{from_ordinal(self.expiry):%y%m%d}{self.right}{self.strike_cents * 10:08d}"
+
+
+class Leg(NamedTuple):
+    """A contract in a package: `ratio` contracts a unit, above 0 bought, below 0 sold."""
+
+    contract: Contract
+    ratio: int
