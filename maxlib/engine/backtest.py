@@ -85,13 +85,35 @@ def backtest(
         raise DataError("the tape is empty: a backtest needs at least one bar")
     _, out = strategy.system.run(bars, strategy.params)
     sigma = REALISED.run(bars, VOLATILITY)[1]["sigma"]
-    shell = Shell(Machine(config, run), journal)
     if leap:
-        _leap(shell, bars, out, sigma)
-    else:
-        stepper = Stepper(shell, strategy)
-        for i in range(len(bars)):
-            stepper.step(bars[i : i + 1])
+        return play(bars, out, sigma, config, run, journal=journal, finish=finish)
+    shell = Shell(Machine(config, run), journal)
+    stepper = Stepper(shell, strategy)
+    for i in range(len(bars)):
+        stepper.step(bars[i : i + 1])
+    return _done(shell, bars, out, sigma, finish=finish)
+
+
+def play(
+    bars: Rows,
+    out: Rows,
+    sigma: NDArray[np.float64],
+    config: MachineConfig,
+    run: str = "",
+    *,
+    journal: Journal | None = None,
+    finish: bool = True,
+) -> Run:
+    """Run the machine over signals that exist already: `out["signal"]`, one a bar.
+
+    So many machines can share one strategy's work, or none: the placebo's signals are drawn.
+    """
+    shell = Shell(Machine(config, run), journal)
+    _leap(shell, bars, out, sigma)
+    return _done(shell, bars, out, sigma, finish=finish)
+
+
+def _done(shell: Shell, bars: Rows, out: Rows, sigma: NDArray[np.float64], *, finish: bool) -> Run:
     if finish:
         shell.finish(to_bar(bars[-1]), float(sigma[-1]))
     machine = shell.machine

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from maxlib.execution.broker import Rejection
 from maxlib.market.bars import RTH_OPEN
-from maxlib.market.contract import Contract
+from maxlib.market.contract import Contract, Leg, package_name
 from maxlib.trading.orders import Fill, Order
 
 Rows = NDArray[np.void]
@@ -117,7 +117,7 @@ Command = Submit | Settle | Record
 
 
 class Trade(NamedTuple):
-    """A closed trade. Times are UTC ns, prices of the option cents per share, money cents.
+    """A closed trade. Times are UTC ns, prices of the package cents per share, money cents.
 
     `formed_at` is the bar the pattern hangs on, `known_at` the moment of the
     decision, `entry_at` the fill. `exit_price_cents` is the average over partial exits.
@@ -125,7 +125,7 @@ class Trade(NamedTuple):
 
     number: int
     side: int
-    contract: Contract
+    legs: tuple[Leg, ...]
     quantity: int
     formed_at: int
     known_at: int
@@ -143,3 +143,13 @@ class Trade(NamedTuple):
     tp2: float
     confidence: float
     reason: str
+
+    @property
+    def contract(self) -> Contract:
+        """The first leg's contract: the one that was bought to be right about the direction."""
+        return self.legs[0].contract
+
+    @property
+    def name(self) -> str:
+        """The package in words."""
+        return package_name(self.legs)

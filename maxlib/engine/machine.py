@@ -8,6 +8,7 @@ events give a byte-identical journal.
 from __future__ import annotations
 
 import math
+from itertools import starmap
 from typing import Any
 
 from maxlib.core.canonical import canonical
@@ -30,13 +31,17 @@ from maxlib.engine.events import (
 from maxlib.engine.position import Position
 from maxlib.engine.snapshot import numbers, position_in, position_out, trade_in
 from maxlib.execution.exits import EXITS, EXPIRED, STOP, TIME, TP1, TP2
+from maxlib.execution.fills import FillConfig, arrival
 from maxlib.market.bars import NS_PER_MINUTE
+from maxlib.market.contract import Contract, Leg, package_name
 from maxlib.market.instruments import instrument
-from maxlib.options.desk import DeskConfig, Market, choose, modelled_quote
-from maxlib.risk.sizing import Denial, RiskConfig, review
+from maxlib.options.desk import Desk, DeskConfig, Market, Offer
+from maxlib.options.expiry import ending, worst_cents
+from maxlib.options.unwind import unwind
+from maxlib.risk.sizing import Allowed, Denial, RiskConfig, review
 from maxlib.strategies.signal import DISTANCE, FRACTION
 from maxlib.trading.ledger import Ledger
-from maxlib.trading.orders import Fill, Order, Purpose, order_id
+from maxlib.trading.orders import Fill, Order, Purpose, order_id, reverse
 from maxlib.trading.plan import ExitPlan
 
 
@@ -45,6 +50,7 @@ class MachineConfig(Config):
 
     symbol: str = "QQQ"
     desk: DeskConfig = DeskConfig()
+    fills: FillConfig = FillConfig()
     exits: ExitPlan = ExitPlan()
     risk: RiskConfig = RiskConfig()
 
@@ -59,6 +65,7 @@ class Machine:
         self.config = config
         self.run = run or config_hash(config)
         self.instrument = instrument(config.symbol)
+        self.desk = Desk(config.desk, self.instrument)
         self.ledger = Ledger(config.risk.account_usd * 100, self.instrument.multiplier)
         self.positions: dict[int, Position] = {}
         self.trades: list[Trade] = []
@@ -76,6 +83,15 @@ class Machine:
             if p.entry is not None
         )
         return self.ledger.cash_cents + at_cost
+
+    @property
+    def free_cents(self) -> int:
+        """Cash that no open position may still cost at expiry, beyond what was paid for it."""
+        reserved = sum(
+            worst_cents(p.legs) * self.instrument.multiplier * p.open_quantity
+            for p in self.positions.values()
+        )
+        return self.ledger.cash_cents + reserved
 
     def handle(self, event: Event) -> list[Command]:
         """Take one event, return what is to be done, in order."""
@@ -101,45 +117,43 @@ class Machine:
             "sigma": signal.sigma,
         })  # fmt: skip
         minutes = bar.minutes_left
-        contract = choose(self.config.desk, self.instrument, signal.side, bar.close, bar.day)
-        cost = 1
+        said: list[Command] = [seen]
+        offer = Offer((), 1, 0.0, {})
         if minutes > 0:
             market = Market(bar.ts, bar.close, minutes, signal.sigma)
-            quote = modelled_quote(self.config.desk, self.instrument, contract, market)
-            cost = quote.ask_cents * self.instrument.multiplier + self.config.desk.commission_cents
-        verdict = review(
-            self.config.risk,
-            open_positions=len(self.positions),
-            minutes_to_close=minutes,
-            formed_at=signal.formed_at,
-            last_exit=self.last_exit,
-            equity_cents=self.equity_cents,
-            cash_cents=self.ledger.cash_cents,
-            cost_cents=cost,
-        )
+            target = levels(signal, self.config.exits, bar.close)[1]
+            offer = self.desk.offer(signal.side, market, bar.day, target)
+            if offer.why:
+                package = package_name(offer.legs) if offer.legs else None
+                said.append(Record(bar.ts, "selected", {"package": package, "why": offer.why}))
+        verdict: Allowed | Denial
+        if minutes > 0 and not offer.legs:
+            verdict = Denial("NO_STRUCTURE", self.config.desk.min_reward_risk, offer.best)
+        else:
+            verdict = review(
+                self.config.risk,
+                open_positions=len(self.positions),
+                minutes_to_close=minutes,
+                formed_at=signal.formed_at,
+                last_exit=self.last_exit,
+                equity_cents=self.equity_cents,
+                cash_cents=self.free_cents,
+                cost_cents=offer.cost_cents,
+            )
         if isinstance(verdict, Denial):
             self.denials[verdict.code] = self.denials.get(verdict.code, 0) + 1
-            return [seen, Record(bar.ts, "denied", verdict._asdict())]
+            return [*said, Record(bar.ts, "denied", verdict._asdict())]
         self.entered += 1
         number = self.entered
-        order = Order(
-            order_id(self.run, number, "open", bar.ts),
-            number,
-            "buy",
-            contract,
-            verdict.quantity,
-            "open",
-            bar.ts,
-        )
+        oid = order_id(self.run, number, "open", bar.ts)
+        order = Order(oid, number, offer.legs, verdict.quantity, "open", bar.ts)
         self.positions[number] = Position(number, signal, order)
-        return [seen, _order_record(order), Submit(order)]
+        return [*said, _order_record(order), Submit(order)]
 
-    def _entered(self, position: Position, fill: Fill, bar: Bar) -> list[Command]:
+    def _entered(self, position: Position, fill: Fill, bar: Bar) -> None:
         signal, plan = position.signal, self.config.exits
         position.entry = fill
-        position.quantity = position.open_quantity = fill.quantity
-        position.fee_cents = fill.fee_cents
-        position.proceeds_cents = self.ledger.flow(fill)
+        position.quantity = fill.quantity
         position.levels = levels(signal, plan, fill.spot)
         stop, tp1, tp2 = position.levels
         force = bar.minutes_left_at_open - plan.force_close_minutes
@@ -151,7 +165,6 @@ class Machine:
             deadline=fill.ts + hold * NS_PER_MINUTE,
         )  # fmt: skip
         position.watch = EXITS.stream(params)
-        return []
 
     # --- exits
 
@@ -173,57 +186,101 @@ class Machine:
     def _exit(self, position: Position, bar: Bar, out: Any) -> list[Command]:
         happened = int(out["event"])
         if happened & EXPIRED:
-            order = self._sell(position, bar.ts, "expiry", position.open_quantity)
-            return [_order_record(order), Settle(order, float(out["settle_price"]))]
-        commands: list[Command] = []
-        left = position.open_quantity
-        if position.leaving is not None:
-            return commands  # the rest is already on its way out
+            return self._settle(position, bar.ts, float(out["settle_price"]))
         if position.stuck:
             happened &= ~(STOP | TIME)  # asking again every minute would not make a bid
-        steps: list[tuple[int, Purpose, float]] = [
+        commands: list[Command] = []
+        steps: list[tuple[int, Purpose, float | None]] = [
             (TP1, "tp1", float(out["tp1_price"])),
             (STOP, "stop", float(out["stop_price"])),
             (TP2, "tp2", float(out["tp2_price"])),
+            (TIME, "time", None),
         ]
+        late = arrival(self.config.fills, bar.ts) > bar.ts
         for bit, purpose, price in steps:
+            left = position.free_quantity
             if not happened & bit or left == 0:
                 continue
             part = _part(position.quantity, self.config.exits.tp1_fraction) if bit == TP1 else left
-            order = self._sell(position, bar.ts, purpose, min(part, left), price)
-            left -= order.quantity
-            commands += [_order_record(order), Submit(order)]
-        if happened & TIME and left > 0:
-            position.leaving = self._sell(position, bar.ts, "time", left)
-            commands += [_order_record(position.leaving), Submit(position.leaving)]
+            # A level of the underlying is watched by us: with latency, the order arrives after it was seen.
+            commands += self._leave(position, bar.ts, purpose, min(part, left), None if late else price)
         return commands
 
-    def _sell(
-        self, position: Position, ts: int, purpose: Purpose, quantity: int, trigger: float | None = None
-    ) -> Order:
+    def _leave(
+        self, position: Position, ts: int, purpose: Purpose, units: int, trigger: float | None
+    ) -> list[Command]:
+        """Orders that leave `units` of a position, each sent when the one before it is filled."""
+        free = position.free()
+        part = free if units >= position.free_quantity else _times(position.legs, units)
+        for n, (legs, quantity) in enumerate(unwind(position.legs, part, purpose)):
+            oid = order_id(self.run, position.number, f"{purpose}.{n}" if n else purpose, ts)
+            position.queue.append(Order(oid, position.number, legs, quantity, purpose, ts, trigger))
+        return [] if position.pending else self._next(position)
+
+    def _next(self, position: Position) -> list[Command]:
+        """Send the first order of the queue."""
+        if not position.queue:
+            return []
+        order = position.queue.pop(0)
+        position.pending[order.id] = order
+        return [_order_record(order), Submit(order)]
+
+    def _settle(self, position: Position, ts: int, spot: float) -> list[Command]:
+        """Everything still held goes at expiry's value: longs are exercised, shorts assigned."""
+        position.pending.clear()
+        position.queue.clear()
+        order = self._whole(position, ts, "expiry", None)
+        ends = [
+            {
+                "contract": leg.contract.name,
+                "held": -leg.ratio * order.quantity,
+                **ending(leg.contract, -leg.ratio * order.quantity, spot)._asdict(),
+            }
+            for leg in order.legs
+        ]
+        record = Record(ts, "expired", {"trade": position.number, "spot": spot, "legs": ends})
+        return [record, _order_record(order), Settle(order, spot)]
+
+    def _whole(self, position: Position, ts: int, purpose: Purpose, trigger: float | None) -> Order:
+        """One order for all that is held."""
+        units = position.open_quantity
+        whole = position.held == {leg.contract: leg.ratio * units for leg in position.legs}
+        legs, quantity = (position.legs, units) if whole else (tuple(starmap(Leg, position.held.items())), 1)
         oid = order_id(self.run, position.number, purpose, ts)
-        return Order(oid, position.number, "sell", position.contract, quantity, purpose, ts, trigger)
+        return Order(oid, position.number, reverse(legs), quantity, purpose, ts, trigger)
+
+    # --- answers of the broker
 
     def _filled(self, fill: Fill, bar: Bar) -> list[Command]:
-        position = self.positions.get(fill.order.trade)
+        order = fill.order
+        position = self.positions.get(order.trade)
         if position is None:
-            raise InvariantError(f"fill of order {fill.order.id} belongs to no open trade")
+            raise InvariantError(f"fill of order {order.id} belongs to no open trade")
         self.ledger.apply(fill)
-        record = Record(fill.ts, "fill", {
-            "order": fill.order.id, "trade": position.number, "side": fill.order.side,
-            "contract": fill.order.contract.name, "quantity": fill.quantity, "price_cents": fill.price_cents,
-            "fee_cents": fill.fee_cents, "spot": fill.spot, "modelled": fill.modelled,
-            "cash_cents": self.ledger.cash_cents,
-        })  # fmt: skip
-        if fill.order.side == "buy":
-            return [record, *self._entered(position, fill, bar)]
-        position.stuck = False
-        position.open_quantity -= fill.quantity
+        position.apply(fill)
         position.fee_cents += fill.fee_cents
         position.proceeds_cents += self.ledger.flow(fill)
-        if position.open_quantity > 0:
+        said = {
+            "order": order.id, "trade": position.number, "side": order.side, "contract": order.name,
+            "quantity": fill.quantity, "price_cents": fill.price_cents, "fee_cents": fill.fee_cents,
+            "spot": fill.spot, "modelled": fill.modelled, "cash_cents": self.ledger.cash_cents,
+        }  # fmt: skip
+        if len(order.legs) > 1:
+            said["prices_cents"] = fill.prices_cents
+        record = Record(fill.ts, "fill", said)
+        if order.purpose == "open":
+            self._entered(position, fill, bar)
             return [record]
-        return [record, self._closed(position, fill)]
+        position.stuck = False
+        position.pending.pop(order.id, None)
+        if not position.held:
+            return [record, self._closed(position, fill)]
+        rest = order.quantity - fill.quantity
+        if rest > 0:  # what is left of it asks again at the next moment of the market, not at this one
+            ts = fill.ts if fill.ts == bar.ts else fill.ts + 1
+            oid = order_id(self.run, position.number, f"{order.purpose}.rest", ts)
+            position.queue.insert(0, order._replace(id=oid, quantity=rest, ts=ts, trigger=None))
+        return [record, *self._next(position)]
 
     def _closed(self, position: Position, fill: Fill) -> Record:
         entry = position.entry
@@ -233,7 +290,7 @@ class Machine:
         sold = position.proceeds_cents + bought
         stop, tp1, tp2 = position.levels
         trade = Trade(
-            number=position.number, side=position.signal.side, contract=position.contract,
+            number=position.number, side=position.signal.side, legs=position.legs,
             quantity=position.quantity, formed_at=position.signal.formed_at, known_at=position.signal.bar.ts,
             entry_at=entry.ts, exit_at=fill.ts, entry_spot=entry.spot, exit_spot=fill.spot,
             entry_price_cents=entry.price_cents,
@@ -245,43 +302,40 @@ class Machine:
         self.trades.append(trade)
         self.last_exit = fill.ts
         return Record(fill.ts, "closed", {
-            "trade": trade.number, "contract": trade.contract.name, "quantity": trade.quantity,
+            "trade": trade.number, "contract": trade.name, "quantity": trade.quantity,
             "pnl_cents": trade.pnl_cents, "fee_cents": trade.fee_cents, "reason": trade.reason,
             "equity_cents": self.equity_cents,
         })  # fmt: skip
 
     def _rejected(self, event: OrderRejected) -> list[Command]:
-        order = event.rejection.order
-        position = self.positions[order.trade]
-        if position.entry is None:
-            del self.positions[order.trade]
-        else:
-            position.leaving = None  # the watch goes on; at the latest, expiry settles it
-            position.stuck = True
+        order, ts = event.rejection.order, event.rejection.ts
         data = {
             "order": order.id, "trade": order.trade, "purpose": order.purpose, "code": event.rejection.code,
         }  # fmt: skip
-        commands: list[Command] = [Record(event.rejection.ts, "rejected", data)]
+        record = Record(ts, "rejected", data)
+        position = self.positions.get(order.trade)
+        if position is None:  # it was settled while the order was under way
+            return [record]
+        if position.entry is None:
+            del self.positions[order.trade]
+            return [record]
+        position.pending.pop(order.id, None)
+        position.queue.clear()  # what would follow may have needed this one, as a wing its body
+        position.stuck = True  # the watch goes on; at the latest, expiry settles it
         if order.purpose == "tape_end":  # there is no later bar: what has no bid is worth its intrinsic value
             assert order.trigger is not None
-            last = self._sell(position, order.ts, "expiry", position.open_quantity)
-            commands += [_order_record(last), Settle(last, order.trigger)]
-        return commands
+            return [record, *self._settle(position, order.ts, order.trigger)]
+        return [record]
 
     def _ended(self, event: TapeEnded) -> list[Command]:
         bar = event.bar
         commands: list[Command] = []
         for position in self.positions.values():
-            left = position.open_quantity
-            last: Command
             if bar.minutes_left > 0:
-                order = self._sell(position, bar.ts, "tape_end", left, bar.close)
-                last = Submit(order)
+                units = position.free_quantity
+                commands += self._leave(position, bar.ts, "tape_end", units, bar.close)
             else:  # that was the last regular minute: nothing can be sold any more
-                order = self._sell(position, bar.ts, "expiry", left)
-                last = Settle(order, bar.close)
-            position.leaving = order
-            commands += [_order_record(order), last]
+                commands += self._settle(position, bar.ts, bar.close)
         return commands
 
     # --- state
@@ -290,16 +344,17 @@ class Machine:
         """All state as canonical JSON; `restore` continues from it."""
         return canonical({
             "cash_cents": self.ledger.cash_cents, "flow_cents": self.ledger.flow_cents,
-            "fee_cents": self.ledger.fee_cents, "held": self.ledger.held, "denials": self.denials,
-            "signals": self.signals, "entered": self.entered, "last_exit": self.last_exit,
-            "trades": [numbers(t._replace(contract=list(t.contract))) for t in self.trades],  # type: ignore[arg-type]
+            "fee_cents": self.ledger.fee_cents, "held": list(self.ledger.held.items()),
+            "denials": self.denials, "signals": self.signals, "entered": self.entered, "last_exit": self.last_exit,
+            "trades": [numbers(t) for t in self.trades],
             "positions": [position_out(p) for p in self.positions.values()],
         })  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a parsed snapshot."""
         self.ledger.cash_cents, self.ledger.flow_cents = state["cash_cents"], state["flow_cents"]
-        self.ledger.fee_cents, self.ledger.held = state["fee_cents"], dict(state["held"])
+        self.ledger.fee_cents = state["fee_cents"]
+        self.ledger.held = {Contract(*contract): count for contract, count in state["held"]}
         self.denials, self.signals, self.entered = dict(state["denials"]), state["signals"], state["entered"]
         self.last_exit = state["last_exit"]
         self.trades = [trade_in(row) for row in state["trades"]]
@@ -326,8 +381,12 @@ def _part(quantity: int, fraction: float) -> int:
     return min(quantity, max(1, math.floor(quantity * fraction + 0.5)))
 
 
+def _times(legs: tuple[Leg, ...], units: int) -> tuple[Leg, ...]:
+    return tuple(Leg(leg.contract, leg.ratio * units) for leg in legs)
+
+
 def _order_record(order: Order) -> Record:
     return Record(order.ts, "order", {
-        "order": order.id, "trade": order.trade, "side": order.side, "contract": order.contract.name,
+        "order": order.id, "trade": order.trade, "side": order.side, "contract": order.name,
         "quantity": order.quantity, "purpose": order.purpose, "trigger": order.trigger,
     })  # fmt: skip

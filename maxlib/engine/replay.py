@@ -40,7 +40,8 @@ from maxlib.kernels.kernel import kernel
 from maxlib.kernels.system import System
 from maxlib.market.bars import NS_PER_MINUTE, RTH_OPEN, BarRecord
 from maxlib.market.calendar import from_ordinal, new_york_minutes, ordinal
-from maxlib.options.desk import Market, modelled_quote
+from maxlib.market.contract import Leg
+from maxlib.options.desk import Market
 from maxlib.options.volatility import REALISED
 from maxlib.signals.levels import Levels, levels
 from maxlib.strategies.strategy import Strategy
@@ -269,7 +270,7 @@ class ReplaySession:
         realised = machine.equity_cents - start
         trades = tuple(
             TradeView(
-                number=t.number, side=t.side, contract=t.contract.name, right=t.contract.right,
+                number=t.number, side=t.side, contract=t.name, right=t.contract.right,
                 strike=t.contract.strike, quantity=t.quantity, entry_at=t.entry_at, exit_at=t.exit_at,
                 entry_cents=t.entry_price_cents, exit_cents=t.exit_price_cents, fee_cents=t.fee_cents,
                 pnl_cents=t.pnl_cents, reason=t.reason,
@@ -329,14 +330,18 @@ class ReplaySession:
         if position.entry is None or self._bar is None:
             return None, 0
         machine, bar = self._machine, self._bar
-        desk = machine.config.desk
         market = Market(bar.ts, bar.close, max(0, bar.minutes_left), self._sigma)
-        bid = modelled_quote(desk, machine.instrument, position.contract, market).bid_cents
-        gain = (bid - position.entry.price_cents) * machine.instrument.multiplier
-        return bid, (gain - desk.commission_cents) * position.open_quantity
+        worth = fees = 0
+        for contract, count in position.held.items():
+            quote = machine.desk.quote(contract, market)
+            worth += count * ((quote.bid_cents if count > 0 else quote.ask_cents) or 0)
+            fees += machine.desk.fee_cents((Leg(contract, count),))
+        units = position.open_quantity
+        gain = (worth - position.entry.price_cents * units) * machine.instrument.multiplier
+        return worth // units if units else None, gain - fees
 
     def _position(self, position: Position) -> PositionView:
-        contract, entry, watch = position.contract, position.entry, position.watch
+        contract, entry, watch = position.legs[0].contract, position.entry, position.watch
         bid, unrealised = self._unrealised(position)
         stop, tp1, tp2 = position.levels
         if watch is not None and bool(watch.state["started"][0]):
@@ -344,7 +349,7 @@ class ReplaySession:
         return PositionView(
             trade=position.number,
             side=position.signal.side,
-            contract=contract.name,
+            contract=position.entry_order.name,
             right=contract.right,
             strike=contract.strike,
             expiry=from_ordinal(contract.expiry),

@@ -25,6 +25,7 @@ from maxlib.engine.events import (
 )  # fmt: skip
 from maxlib.engine.machine import Machine
 from maxlib.execution.broker import Rejection, SimulatedBroker
+from maxlib.execution.fills import arrival
 from maxlib.journal.chain import Journal
 from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.options.desk import Market
@@ -41,7 +42,8 @@ class Shell:
 
     def __init__(self, machine: Machine, journal: Journal | None = None) -> None:
         self.machine = machine
-        self.broker = SimulatedBroker(machine.config.desk, machine.instrument)
+        self.broker = SimulatedBroker(machine.desk, machine.config.fills)
+        self.fills = machine.config.fills
         self.journal = Journal() if journal is None else journal
         self.waiting: list[Order] = []
 
@@ -52,8 +54,12 @@ class Shell:
         waiting, self.waiting = self.waiting, []
         market = Market(bar.ts - NS_PER_MINUTE, bar.open, bar.minutes_left_at_open, sigma)
         for order in waiting:
-            expired = order.contract.expiry != bar.day
-            self._send(order, market._replace(minutes=0) if expired else market, bar, sigma)
+            if arrival(self.fills, order.ts) > market.ts:
+                self.waiting.append(order)
+            elif order.contract.expiry != bar.day:
+                self._send(order, market._replace(minutes=0), bar, sigma)
+            else:
+                self._send(order, market, bar, sigma, opening=True)
 
     def close(self, bar: Bar, rows: Rows, sigma: float, exits: dict[int, Any] | None = None) -> None:
         """The bar is complete: let the machine watch its positions."""
@@ -74,21 +80,24 @@ class Shell:
             self._execute(self.machine.handle(ended), bar, sigma)
         self._execute(self.machine.handle(TapeEnded(bar)), bar, sigma)
 
-    def _execute(self, commands: list[Command], bar: Bar, sigma: float) -> None:
+    def _execute(self, commands: list[Command], bar: Bar, sigma: float, now: Market | None = None) -> None:
+        """Carry out commands. `now` is the market at a bar's open while orders are executed there."""
         for command in commands:
             if isinstance(command, Record):
                 self.journal.append(command.ts, command.kind, command.data)
             elif isinstance(command, Submit):
-                trigger = command.order.trigger
-                if trigger is None:
-                    self.waiting.append(command.order)
+                order = command.order
+                if order.trigger is not None:
+                    self._send(order, Market(bar.ts, order.trigger, bar.minutes_left, sigma), bar, sigma)
+                elif now is not None and arrival(self.fills, order.ts) <= now.ts:
+                    self._send(order, now, bar, sigma, opening=True)  # it waited for the one just filled
                 else:
-                    self._send(command.order, Market(bar.ts, trigger, bar.minutes_left, sigma), bar, sigma)
+                    self.waiting.append(order)
             elif isinstance(command, Settle):
                 fill = self.broker.settle(command.order, bar.ts, command.spot)
                 self._execute(self.machine.handle(OrderFilled(fill, bar)), bar, sigma)
 
-    def _send(self, order: Order, market: Market, bar: Bar, sigma: float) -> None:
-        result = self.broker.execute(order, market, self.machine.ledger.cash_cents)
+    def _send(self, order: Order, market: Market, bar: Bar, sigma: float, *, opening: bool = False) -> None:
+        result = self.broker.execute(order, market, self.machine.free_cents)
         event = OrderRejected(result) if isinstance(result, Rejection) else OrderFilled(result, bar)
-        self._execute(self.machine.handle(event), bar, sigma)
+        self._execute(self.machine.handle(event), bar, sigma, market if opening else None)

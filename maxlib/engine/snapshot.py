@@ -11,7 +11,7 @@ import numpy as np
 from maxlib.engine.events import Bar, SignalSeen, Trade
 from maxlib.engine.position import Position
 from maxlib.execution.exits import EXITS
-from maxlib.market.contract import Contract
+from maxlib.market.contract import Contract, Leg
 from maxlib.trading.orders import Fill, Order
 
 
@@ -27,14 +27,16 @@ def _floats(values: list[Any]) -> list[Any]:
 def trade_in(row: list[Any]) -> Trade:
     """A trade from the list that `numbers` made of it."""
     trade = Trade(*_floats(row))
-    return trade._replace(contract=Contract(*trade.contract))
+    return trade._replace(legs=_legs_in(trade.legs))
 
 
-def _order_in(row: list[Any] | None) -> Order | None:
-    if row is None:
-        return None
+def _legs_in(rows: Any) -> tuple[Leg, ...]:
+    return tuple(Leg(Contract(*contract), ratio) for contract, ratio in rows)
+
+
+def _order_in(row: list[Any]) -> Order:
     order = Order(*row)
-    return order._replace(contract=Contract(*order.contract))
+    return order._replace(legs=_legs_in(order.legs))
 
 
 def position_out(p: Position) -> dict[str, Any]:
@@ -46,28 +48,26 @@ def position_out(p: Position) -> dict[str, Any]:
     signal = [list(p.signal.bar), *numbers(p.signal[1:])]
     return {
         "number": p.number, "signal": signal, "entry_order": p.entry_order, "quantity": p.quantity,
-        "open_quantity": p.open_quantity, "entry": p.entry, "levels": numbers(p.levels),
-        "proceeds_cents": p.proceeds_cents, "fee_cents": p.fee_cents, "leaving": p.leaving,
-        "stuck": p.stuck, "watch": watch,
+        "entry": p.entry, "levels": numbers(p.levels), "proceeds_cents": p.proceeds_cents,
+        "fee_cents": p.fee_cents, "held": list(p.held.items()), "pending": list(p.pending.values()),
+        "queue": p.queue, "stuck": p.stuck, "watch": watch,
     }  # fmt: skip
 
 
 def position_in(row: dict[str, Any]) -> Position:
     """The position that `position_out` wrote."""
     bar, *rest = row["signal"]
-    order = _order_in(row["entry_order"])
-    assert order is not None
-    p = Position(row["number"], SignalSeen(Bar(*bar), *_floats(rest)), order)
-    p.quantity, p.open_quantity = row["quantity"], row["open_quantity"]
+    p = Position(row["number"], SignalSeen(Bar(*bar), *_floats(rest)), _order_in(row["entry_order"]))
+    p.quantity = row["quantity"]
     if row["entry"] is not None:
-        filled, *fields = row["entry"]
-        made = _order_in(filled)
-        assert made is not None
-        p.entry = Fill(made, *fields)
+        filled, ts, quantity, prices, *fields = row["entry"]
+        p.entry = Fill(_order_in(filled), ts, quantity, tuple(prices), *fields)
     stop, tp1, tp2 = _floats(row["levels"])
     p.levels = (stop, tp1, tp2)
     p.proceeds_cents, p.fee_cents = row["proceeds_cents"], row["fee_cents"]
-    p.leaving, p.stuck = _order_in(row["leaving"]), row["stuck"]
+    p.held = {Contract(*contract): count for contract, count in row["held"]}
+    p.pending = {order.id: order for order in map(_order_in, row["pending"])}
+    p.queue, p.stuck = [_order_in(order) for order in row["queue"]], row["stuck"]
     if row["watch"] is not None:
         state, params = (base64.b64decode(part) for part in row["watch"])
         p.watch = EXITS.stream(np.frombuffer(bytearray(params), EXITS.param))

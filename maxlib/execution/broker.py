@@ -2,22 +2,24 @@
 
 Fill assumptions (docs/fill-assumptions.md lists them all):
 
-1. A market order fills whole at the next bar's open, or not at all if that bar
-   is outside regular hours.
+1. A market order fills at the next bar's open, or not at all if that bar is
+   outside regular hours. Latency lets it wait for a later open.
 2. A triggered exit fills at the quote for the trigger price of the underlying
    and the time left at the END of the bar that touched it.
-3. No fill passes below a buy's intrinsic value or above a sell's bid: the
-   firewall stops the run.
+3. All legs of a package fill together, each on its own side of the spread.
+4. No fill leaves without passing the firewall.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from maxlib.core.errors import InvariantError
-from maxlib.market.instruments import Instrument
-from maxlib.options.desk import DeskConfig, Market, Quote, modelled_quote
-from maxlib.options.pricing import intrinsic
+from maxlib.execution.arbitrage import Moment
+from maxlib.execution.fills import FillConfig, NotFilled, fill
+from maxlib.execution.firewall import guard
+from maxlib.market.quotes import Quote
+from maxlib.options.desk import Desk, Market
+from maxlib.options.expiry import value_cents, worst_cents
 from maxlib.trading.orders import Fill, Order
 
 
@@ -30,42 +32,40 @@ class Rejection(NamedTuple):
 
 
 class SimulatedBroker:
-    """Executes orders against modelled quotes. Holds no state of its own."""
+    """Executes orders against the desk's quotes. Holds no state of its own."""
 
-    def __init__(self, desk: DeskConfig, instrument: Instrument) -> None:
+    def __init__(self, desk: Desk, fills: FillConfig) -> None:
         self.desk = desk
-        self.instrument = instrument
+        self.fills = fills
 
     def execute(self, order: Order, market: Market, cash_cents: int) -> Fill | Rejection:
         """Fill `order` at `market`, or reject it.
 
-        `market.minutes` of 0 or less means that regular hours are over.
+        `market.minutes` of 0 or less means that regular hours are over. An entry
+        needs cash for its premium, its commission and the worst it can cost at expiry.
         """
         if market.minutes <= 0:
             return Rejection(order, market.ts, "MARKET_CLOSED")
-        quote = modelled_quote(self.desk, self.instrument, order.contract, market)
-        if order.side == "sell" and quote.bid_cents == 0:
-            return Rejection(order, market.ts, "NO_BID")
-        price = quote.ask_cents if order.side == "buy" else quote.bid_cents
-        fee = self.desk.commission_cents * order.quantity
-        cost = price * self.instrument.multiplier * order.quantity + fee
-        if order.side == "buy" and cost > cash_cents:
-            return Rejection(order, market.ts, "INSUFFICIENT_CASH")
-        return self._pass(
-            Fill(order, market.ts, order.quantity, price, fee, market.spot, quote.modelled), quote
-        )
+        quotes = [self.desk.quote(leg.contract, market) for leg in order.legs]
+        got = fill(self.fills, order.legs, order.quantity, quotes, Moment(market.ts, market.spot))
+        if isinstance(got, NotFilled):
+            return Rejection(order, market.ts, got.code)
+        modelled = any(quote.modelled for quote in quotes)
+        fee = self.desk.fee_cents(order.legs) * got.quantity
+        made = Fill(order, market.ts, got.quantity, got.prices_cents, fee, market.spot, modelled)
+        if order.purpose == "open":
+            risk = made.price_cents - worst_cents(order.legs)
+            if risk * self.desk.instrument.multiplier * got.quantity + fee > cash_cents:
+                return Rejection(order, market.ts, "INSUFFICIENT_CASH")
+        return self._pass(made, quotes)
 
     def settle(self, order: Order, ts: int, spot: float) -> Fill:
-        """Cash value of a long option at expiry: intrinsic at the regular close, without commission."""
-        value = int(100.0 * intrinsic(order.contract.right, spot, order.contract.strike) + 1e-9)
-        return Fill(order, ts, order.quantity, value, 0, spot, modelled=True)
+        """Cash value of what is held at expiry: intrinsic at the regular close, without commission."""
+        values = tuple(value_cents(leg.contract, spot, up=leg.ratio > 0) for leg in order.legs)
+        return Fill(order, ts, order.quantity, values, 0, spot, modelled=True)
 
-    def _pass(self, fill: Fill, quote: Quote) -> Fill:
+    def _pass(self, made: Fill, quotes: list[Quote]) -> Fill:
         """The one gate of every simulated fill."""
-        buy, name = fill.order.side == "buy", fill.order.contract.name
-        lowest = max(quote.ask_cents, quote.floor_cents)
-        if buy and fill.price_cents < lowest:
-            raise InvariantError(f"{name} bought at {fill.price_cents} c, below the lowest fair {lowest} c")
-        if not buy and fill.price_cents > quote.bid_cents:
-            raise InvariantError(f"{name} sold at {fill.price_cents} c, above its bid of {quote.bid_cents} c")
-        return fill
+        moment = Moment(made.ts, made.spot)
+        guard(made.order.legs, made.quantity, made.prices_cents, quotes, moment, config=self.fills)
+        return made

@@ -22,7 +22,7 @@ class QuoteRecord(Record):
     ts: int  # UTC ns: when this row was known
     quoted_at: int  # UTC ns of the venue's quote; 0 = the source does not say
     spot_at: int  # UTC ns of the underlying's price; 0 = the source does not say
-    expires_at: int  # UTC ns at which the series stops having time value
+    expires_at: int  # UTC ns at which the series stops having time value; 0 = the source does not say
     spot: float
     strike: float
     bid: float  # NaN = no bid
@@ -37,7 +37,7 @@ class QuoteRecord(Record):
     gamma: float
     theta: float
     vega: float
-    expiry: Int32  # days since 1970
+    expiry: Int32  # days since 1970; 0 = the source does not say
     right: Int8  # +1 call, -1 put
 
 
@@ -56,12 +56,14 @@ class Chain:
     rows : QUOTE[n]; one snapshot, or a tape of quotes in order of `ts`
     origin : where the quotes come from; only "modelled" and "simulated" were never quoted by anybody
     name : file, vendor or model; never a path of this machine
+    notes : what was assumed or found out about the source, a sentence each
     """
 
     root: str
     rows: NDArray[np.void] = field(repr=False)
     origin: Origin
     name: str
+    notes: tuple[str, ...] = ()
 
 
 class Quote(NamedTuple):

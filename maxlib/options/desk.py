@@ -1,4 +1,4 @@
-"""The first desk: long 0DTE calls and puts at modelled quotes.
+"""The desk: 0DTE packages of calls or puts at modelled quotes.
 
 History has no quotes here, so the desk models them: Black-Scholes-Merton mid on
 the trading clock, a half-spread that is the larger of a cent and a share of the
@@ -7,14 +7,22 @@ premium, rounded to the option's tick. Every quote says that it is modelled.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+import math
+from typing import Final, Literal, NamedTuple
 
 from pydantic import Field
 
 from maxlib.core.config import Config
-from maxlib.market.contract import Contract
+from maxlib.market.contract import Contract, Leg
 from maxlib.market.instruments import Instrument
-from maxlib.options.pricing import bsm, intrinsic, years
+from maxlib.market.quotes import Quote
+from maxlib.options.expiry import worst_cents
+from maxlib.options.pricing import bsm, years
+from maxlib.options.selection import SelectionConfig, select
+from maxlib.options.structures import Kind, Listing, Structure, Unbuilt, build
+
+STRIKES: Final = 40
+"""Modelled strikes to each side of the money; QQQ lists more."""
 
 
 class DeskConfig(Config):
@@ -22,29 +30,27 @@ class DeskConfig(Config):
 
     Attributes
     ----------
-    moneyness : "atm" or "itm1" (one strike in the money)
+    structures : what may be traded: "long", "vertical", "fly", "broken_wing", "unbalanced"; of
+        several, the best reward to risk after costs is chosen
+    moneyness : of the long option, "atm" or "itm1" (one strike in the money)
     strike_step : dollars between strikes, 1 or 5
     iv_scale : multiplies the modelled volatility (a band, not a knob to tune)
     half_spread_cents, half_spread_fraction : half-spread = the larger of the
         cents and the fraction of the premium, per side
+    spread_scale : multiplies the half-spread (a band, not a knob to tune)
     commission_cents : per contract and side
+    min_reward_risk : a package below this reward to risk after costs is not traded
     """
 
+    structures: tuple[Kind, ...] = Field(default=("long",), min_length=1, strict=False)
     moneyness: Literal["atm", "itm1"] = "atm"
     strike_step: Literal[1, 5] = 1
     iv_scale: float = Field(default=1.0, gt=0.0, le=10.0)
     half_spread_cents: int = Field(default=1, ge=0, le=100)
     half_spread_fraction: float = Field(default=0.01, ge=0.0, le=0.5)
+    spread_scale: float = Field(default=1.0, ge=0.0, le=10.0)
     commission_cents: int = Field(default=65, ge=0, le=1000)
-
-
-class Quote(NamedTuple):
-    """Bid and ask in cents per share; `floor_cents` is the intrinsic value, rounded down."""
-
-    bid_cents: int
-    ask_cents: int
-    floor_cents: int
-    modelled: bool
+    min_reward_risk: float = Field(default=0.0, ge=0.0, le=100.0)
 
 
 class Market(NamedTuple):
@@ -60,6 +66,82 @@ class Market(NamedTuple):
     sigma: float
 
 
+class Offer(NamedTuple):
+    """What the desk would trade for a direction.
+
+    legs : per unit; empty = nothing passed
+    cost_cents : what a unit can cost at most, commission of the entry included
+    best : the best reward to risk there was
+    why : each candidate that lost and the reason, for the journal
+    """
+
+    legs: tuple[Leg, ...]
+    cost_cents: int
+    best: float
+    why: dict[str, str]
+
+
+class Desk:
+    """Turns directions into packages and packages into quotes."""
+
+    def __init__(self, config: DeskConfig, instrument: Instrument) -> None:
+        self.config = config
+        self.instrument = instrument
+        self._selection = SelectionConfig(
+            commission_cents=config.commission_cents, min_reward_risk=config.min_reward_risk
+        )
+
+    def quote(self, contract: Contract, market: Market) -> Quote:
+        """The quote of a contract at a moment."""
+        return modelled_quote(self.config, self.instrument, contract, market)
+
+    def fee_cents(self, legs: tuple[Leg, ...]) -> int:
+        """Commission of trading one unit of a package."""
+        return self.config.commission_cents * sum(abs(leg.ratio) for leg in legs)
+
+    def offer(self, side: int, market: Market, expiry: int, target: float) -> Offer:
+        """The package for a direction, quoted now.
+
+        `target` is where the underlying is meant to go, dollars; NaN = the signal does not say,
+        and only a long option can be bought.
+        """
+        if self.config.structures == ("long",) or math.isnan(target):
+            contract = choose(self.config, self.instrument, side, market.spot, expiry)
+            ask = self.quote(contract, market).ask_cents
+            assert ask is not None  # a modelled option is always offered
+            return self._offer((Leg(contract, 1),), ask, math.inf, {})
+        listing = self.listing(market.spot, expiry)
+        built = [self._build(kind, listing, side, market.spot, target) for kind in self.config.structures]
+        found = select(built, lambda contract: self.quote(contract, market), target, self._selection)
+        why: dict[str, str] = {
+            rank.candidate.kind: rank.sentence for rank in found.ranked if rank.loss is not None
+        }
+        ratios = [rank.figures.reward_risk for rank in found.ranked if rank.figures is not None]
+        best = max((ratio for ratio in ratios if ratio is not None), default=0.0)
+        if found.chosen is None:
+            return Offer((), 0, best, why)
+        figures = found.ranked[0].figures
+        assert figures is not None  # the winner was priced
+        return self._offer(found.chosen.legs, figures.debit_cents // self.instrument.multiplier, best, why)
+
+    def listing(self, spot: float, expiry: int) -> Listing:
+        """Strikes taken to be listed: `STRIKES` steps to each side of the money."""
+        step = self.config.strike_step * 100
+        middle = round(spot * 100 / step) * step
+        strikes = range(middle - STRIKES * step, middle + (STRIKES + 1) * step, step)
+        return Listing(self.instrument.symbol, expiry, tuple(k for k in strikes if k > 0))
+
+    def _build(
+        self, kind: Kind, listing: Listing, side: int, spot: float, target: float
+    ) -> Structure | Unbuilt:
+        itm = 1 if kind == "long" and self.config.moneyness == "itm1" else 0
+        return build(kind, listing, side, spot, target, itm=itm)
+
+    def _offer(self, legs: tuple[Leg, ...], debit_cents: int, best: float, why: dict[str, str]) -> Offer:
+        risk = (debit_cents - worst_cents(legs)) * self.instrument.multiplier
+        return Offer(legs, risk + self.fee_cents(legs), best, why)
+
+
 def choose(config: DeskConfig, instrument: Instrument, side: int, spot: float, expiry: int) -> Contract:
     """The contract for a direction: calls for +1, puts for -1.
 
@@ -73,12 +155,11 @@ def choose(config: DeskConfig, instrument: Instrument, side: int, spot: float, e
 
 
 def modelled_quote(config: DeskConfig, instrument: Instrument, contract: Contract, market: Market) -> Quote:
-    """The modelled quote of a contract at a moment. A bid is never negative."""
+    """The modelled quote of a contract at a moment; what is worth less than its half-spread has no bid."""
     t = years(market.minutes)
     mid = 100.0 * bsm(contract.right, market.spot, contract.strike, t, market.sigma * config.iv_scale)
-    half = max(float(config.half_spread_cents), config.half_spread_fraction * mid)
+    half = config.spread_scale * max(float(config.half_spread_cents), config.half_spread_fraction * mid)
     tick = instrument.option_tick_cents
-    bid = max(0, round((mid - half) / tick) * tick)
+    bid = round((mid - half) / tick) * tick
     ask = max(tick, round((mid + half) / tick) * tick)
-    floor = int(100.0 * intrinsic(contract.right, market.spot, contract.strike))
-    return Quote(bid, ask, floor, modelled=True)
+    return Quote(contract, market.ts, bid if bid > 0 else None, ask, None, None, modelled=True)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from maxlib.core.config import Config
 from maxlib.market.bars import NS_PER_MINUTE
 
-DenialCode = Literal["POSITION_LIMIT", "MARKET_CLOSED", "TOO_LATE", "UNAFFORDABLE", "STALE_PATTERN"]
+DenialCode = Literal["POSITION_LIMIT", "MARKET_CLOSED", "TOO_LATE", "UNAFFORDABLE", "STALE_PATTERN", "NO_STRUCTURE"]
 
 
 class RiskConfig(Config):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from maxlib.core.errors import InvariantError
+from maxlib.market.contract import Contract
 from maxlib.trading.orders import Fill
 
 
 class Ledger:
     """Cash, holdings and fees of one account.
 
-    Invariant, checked at every fill: start + Σ flows - fees = cash, and no
-    contract is ever held short.
+    Invariants, checked at every fill: start + Σ flows - fees = cash, and every
+    short is covered: of each root, expiry and right at least as many contracts
+    are held long as short.
     """
 
     def __init__(self, start_cents: int, multiplier: int) -> None:
@@ -19,12 +23,12 @@ class Ledger:
         self.cash_cents = start_cents
         self.flow_cents = 0
         self.fee_cents = 0
-        self.held: dict[str, int] = {}
+        self.held: dict[Contract, int] = {}
 
     def flow(self, fill: Fill) -> int:
-        """Cash flow of a fill before fees, in cents: negative for a buy."""
-        gross = fill.price_cents * self.multiplier * fill.quantity
-        return -gross if fill.order.side == "buy" else gross
+        """Cash flow of a fill before fees, in cents: negative when money is paid."""
+        paid = sum(leg.ratio * p for leg, p in zip(fill.order.legs, fill.prices_cents, strict=True))
+        return -paid * self.multiplier * fill.quantity
 
     def apply(self, fill: Fill) -> None:
         """Book a fill.
@@ -32,16 +36,25 @@ class Ledger:
         Raises
         ------
         InvariantError
-            If it sells more than is held, or the books do not balance.
+            If it leaves a short without cover, or the books do not balance.
         """
-        name = fill.order.contract.name
-        change = fill.quantity if fill.order.side == "buy" else -fill.quantity
-        now = self.held.get(name, 0) + change
-        if fill.quantity <= 0 or now < 0:
-            raise InvariantError(f"fill of {change} {name} at {fill.ts} would leave {now} contracts held")
-        self.held[name] = now
-        if now == 0:
-            del self.held[name]
+        if fill.quantity <= 0:
+            raise InvariantError(
+                f"fill of {fill.quantity} {fill.order.name} at {fill.ts}: at least 1 is filled"
+            )
+        held = dict(self.held)
+        for leg in fill.order.legs:
+            held[leg.contract] = held.get(leg.contract, 0) + leg.ratio * fill.quantity
+        net = Counter[tuple[str, int, str]]()
+        for contract, count in held.items():
+            net[contract[:3]] += count
+        for (root, _, right), count in net.items():
+            if count < 0:
+                raise InvariantError(
+                    f"fill of {fill.quantity} {fill.order.name} at {fill.ts} would leave {-count} {root} "
+                    f"{'calls' if right == 'C' else 'puts'} short without cover"
+                )
+        self.held = {contract: count for contract, count in held.items() if count}
         self.flow_cents += self.flow(fill)
         self.fee_cents += fill.fee_cents
         self.cash_cents += self.flow(fill) - fill.fee_cents

@@ -1,43 +1,73 @@
-"""Orders and fills. Prices are cents per share, quantities are contracts."""
+"""Orders and fills. Prices are cents per share, quantities are units of a package of legs."""
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
 from maxlib.core.canonical import sha256
-from maxlib.market.contract import Contract
+from maxlib.market.contract import Contract, Leg, package_name
 
 Side = Literal["buy", "sell"]
 Purpose = Literal["open", "stop", "tp1", "tp2", "time", "expiry", "tape_end"]
 
 
 class Order(NamedTuple):
-    """A market order for one contract.
+    """A market order for a package of one or more legs, filled whole or not at all per unit.
 
+    legs : what is done per unit, ratio > 0 bought, < 0 sold
+    quantity : units
     trigger : price of the underlying at which it executes inside the bar just
         closed (a resting stop or target); None = at the next bar's open
     """
 
     id: str
     trade: int
-    side: Side
-    contract: Contract
+    legs: tuple[Leg, ...]
     quantity: int
     purpose: Purpose
     ts: int
     trigger: float | None = None
 
+    @property
+    def side(self) -> Side:
+        """A position is bought, and sold when it is left, whatever its legs do."""
+        return "buy" if self.purpose == "open" else "sell"
+
+    @property
+    def contract(self) -> Contract:
+        """The first leg's contract."""
+        return self.legs[0].contract
+
+    @property
+    def name(self) -> str:
+        """The package in words."""
+        return package_name(self.legs)
+
 
 class Fill(NamedTuple):
-    """An execution. `spot` is the underlying's price it was made at."""
+    """An execution of `quantity` units. `spot` is the underlying's price it was made at.
+
+    prices_cents : of each leg, per share
+    """
 
     order: Order
     ts: int
     quantity: int
-    price_cents: int
+    prices_cents: tuple[int, ...]
     fee_cents: int
     spot: float
     modelled: bool
+
+    @property
+    def price_cents(self) -> int:
+        """Net price of the package per share: paid for a buy, received for a sale. May be negative."""
+        paid = sum(leg.ratio * p for leg, p in zip(self.order.legs, self.prices_cents, strict=True))
+        return paid if self.order.side == "buy" else -paid
+
+
+def reverse(legs: tuple[Leg, ...]) -> tuple[Leg, ...]:
+    """The legs that undo these."""
+    return tuple(Leg(leg.contract, -leg.ratio) for leg in legs)
 
 
 def order_id(run: str, trade: int, purpose: str, ts: int) -> str:

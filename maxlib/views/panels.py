@@ -168,8 +168,10 @@ def position(view: SessionView) -> str:
 
 
 def _position(p: PositionView) -> str:
+    package = " " in p.contract  # several legs: the name says them all
+    held = p.contract if package else f"{p.contract[:-15]} {option(p.right, p.strike)}, {p.expiry:%-d %b}"
     rows: list[tuple[str, str, str]] = [
-        ("Contract", f"{escape(p.contract[:-15])} {option(p.right, p.strike)}, {p.expiry:%-d %b}", ""),
+        ("Package" if package else "Contract", escape(held), ""),
         ("Quantity", f"{p.open_quantity} of {p.quantity}", ""),
         ("Entry", "waits for the next open", "mx-amber"),
     ]

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import math
+import re
 from collections import Counter
 from typing import Any
 
@@ -138,6 +139,15 @@ def said(run: Run, kind: str) -> list[dict[str, Any]]:
     return [json.loads(e.body) for e in run.journal.entries if e.kind == kind]
 
 
+def legs_of(body: dict[str, Any]) -> list[tuple[str, int]]:
+    """Legs of an order or fill by contract name, +1 bought: read back from the package's words."""
+    if " " not in body["contract"]:
+        return [(body["contract"], 1 if body["side"] == "buy" else -1)]
+    head, *legs = body["contract"].split()
+    found = [re.fullmatch(r"([+-]\d+)([CP])([\d.]+)", leg) for leg in legs]
+    return [(f"{head}{m[2]}{round(float(m[3]) * 1000):08d}", int(m[1])) for m in found if m]
+
+
 def check(run: Run, bars: Any, config: MachineConfig) -> None:
     """What must hold after any run, recomputed from the journal alone."""
     assert verify(run.journal.entries) == run.journal.head
@@ -168,8 +178,10 @@ def check(run: Run, bars: Any, config: MachineConfig) -> None:
             assert body["modelled"] is True
             sign = -1 if body["side"] == "buy" else 1
             gross = sign * body["price_cents"] * 100 * body["quantity"]
-            held[body["contract"]] -= sign * body["quantity"]
-            assert held[body["contract"]] >= 0, "never short"
+            for name, ratio in legs_of(body):
+                held[name] += ratio * body["quantity"]
+            for right in "CP":
+                assert sum(n for name, n in held.items() if name[9] == right) >= 0, "never short"
             cash += gross - body["fee_cents"]
             flows[body["trade"]] += gross - body["fee_cents"]
             fees[body["trade"]] += body["fee_cents"]

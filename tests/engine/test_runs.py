@@ -127,7 +127,7 @@ def stepped(bars: Any, how: Strategy, made: MachineConfig, cut: int | None = Non
             assert machine.snapshot() == state
             shell = Shell(machine, journal)
             # The machine knows what it has asked for: exits were decided before entries.
-            leaving = [p.leaving for p in machine.positions.values() if p.leaving is not None]
+            leaving = [order for p in machine.positions.values() for order in p.pending.values()]
             entries = [p.entry_order for p in machine.positions.values() if p.entry is None]
             shell.waiting = [*leaving, *entries]
             assert [repr(order) for order in shell.waiting] == waiting

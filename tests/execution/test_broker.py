@@ -7,9 +7,11 @@ import pytest
 
 from maxlib.core.errors import InvariantError
 from maxlib.execution.broker import Rejection, SimulatedBroker
-from maxlib.market.contract import Contract
+from maxlib.execution.fills import FillConfig
+from maxlib.market.contract import Contract, Leg
 from maxlib.market.instruments import instrument
-from maxlib.options.desk import DeskConfig, Market, Quote
+from maxlib.market.quotes import Quote
+from maxlib.options.desk import Desk, DeskConfig, Market
 from maxlib.trading.orders import Fill, Order
 from tests.engine.scripted import bid_ask
 
@@ -17,11 +19,12 @@ CALL = Contract("QQQ", 20090, "C", 50000)
 
 
 def broker(**desk: Any) -> SimulatedBroker:
-    return SimulatedBroker(DeskConfig(**desk), instrument("QQQ"))
+    return SimulatedBroker(Desk(DeskConfig(**desk), instrument("QQQ")), FillConfig())
 
 
 def order(side: Any, quantity: int = 3, contract: Contract = CALL) -> Order:
-    return Order("id", 1, side, contract, quantity, "open" if side == "buy" else "time", 0)
+    legs = (Leg(contract, 1 if side == "buy" else -1),)
+    return Order("id", 1, legs, quantity, "open" if side == "buy" else "time", 0)
 
 
 def market(minutes: float = 60.0, spot: float = 501.0) -> Market:
@@ -32,7 +35,7 @@ def market(minutes: float = 60.0, spot: float = 501.0) -> Market:
 def test_fills_are_whole_at_the_quote_of_their_side(side: str) -> None:
     fill = broker().execute(order(side), market(), 10**9)
     bid, ask = bid_ask("C", 501.0, 500, 60)
-    assert fill == Fill(order(side), 7, 3, ask if side == "buy" else bid, 195, 501.0, True)
+    assert fill == Fill(order(side), 7, 3, (ask if side == "buy" else bid,), 195, 501.0, True)
 
 
 @pytest.mark.parametrize("minutes", [0, -1, -400])
@@ -68,18 +71,17 @@ def test_settlement_pays_intrinsic_in_whole_cents_without_commission(
     assert (fill.price_cents, fill.fee_cents, fill.ts) == (cents, 0, 9)
 
 
-@pytest.mark.parametrize(
-    ("side", "price", "quote"),
-    [
-        ("buy", 99, Quote(90, 100, 0, True)),
-        ("buy", 100, Quote(90, 100, 101, True)),
-        ("sell", 91, Quote(90, 100, 0, True)),
-    ],
-    ids=["bought inside the spread", "bought below intrinsic", "sold inside the spread"],
-)
-def test_the_gate_stops_a_fill_better_than_the_quote(side: Any, price: int, quote: Quote) -> None:
+@pytest.mark.parametrize(("side", "price"), [("buy", 99), ("sell", 91)])
+def test_the_gate_stops_a_fill_better_than_the_quote(side: Any, price: int) -> None:
+    made = Fill(order(side), 7, 1, (price,), 65, 500.0, True)
     with pytest.raises(InvariantError, match="QQQ"):
-        broker()._pass(Fill(order(side), 0, 1, price, 65, 500.0, True), quote)
+        broker()._pass(made, [Quote(CALL, 7, 90, 100, None, None, modelled=True)])
+
+
+def test_the_gate_stops_a_buy_below_intrinsic() -> None:
+    made = Fill(order("buy"), 7, 1, (100,), 65, 501.01, True)
+    with pytest.raises(InvariantError, match="intrinsic"):
+        broker()._pass(made, [Quote(CALL, 7, 90, 100, None, None, modelled=True)])
 
 
 @pytest.mark.parametrize("right", ["C", "P"])

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from maxlib.market.instruments import Instrument, instrument
-from maxlib.options.desk import DeskConfig, Market, Quote, choose, modelled_quote
+from maxlib.market.quotes import Quote
+from maxlib.options.desk import DeskConfig, Market, choose, modelled_quote
 from tests.engine.scripted import bid_ask
 
 QQQ = instrument("QQQ")
@@ -48,7 +49,7 @@ def quote(spot: float, minutes: float = 60.0, right: int = 1, of: Instrument = Q
 @pytest.mark.parametrize("spot", [480.0, 499.37, 500.0, 503.21, 520.0])
 def test_a_quote_is_the_mid_and_a_half_spread_rounded_to_the_cent(spot: float) -> None:
     made = quote(spot)
-    assert (made.bid_cents, made.ask_cents) == bid_ask("C", spot, 500, 60)
+    assert (made.bid_cents or 0, made.ask_cents) == bid_ask("C", spot, 500, 60)
     assert made.modelled
 
 
@@ -60,13 +61,13 @@ def test_the_half_spread_is_a_cent_for_cheap_options_and_one_per_cent_for_dear_o
 
 
 def test_a_worthless_option_bids_nothing_and_asks_a_cent() -> None:
-    assert quote(450.0) == Quote(0, 1, 0, True)
+    made = quote(450.0)
+    assert (made.bid_cents, made.ask_cents) == (None, 1)
 
 
-def test_the_floor_is_the_intrinsic_value_rounded_down() -> None:
-    assert quote(502.379).floor_cents == 237
-    assert quote(498.0, right=-1).floor_cents == 200
-    assert quote(499.0).floor_cents == 0
+def test_the_spread_scale_widens_both_sides() -> None:
+    made = quote(520.0, spread_scale=2.0)
+    assert (made.bid_cents, made.ask_cents) == (1960, 2040)
 
 
 def test_a_nickel_tick_rounds_both_sides_to_nickels() -> None:

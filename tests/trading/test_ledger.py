@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from maxlib.core.config import parse
 from maxlib.core.errors import ConfigError, InvariantError
-from maxlib.market.contract import Contract
+from maxlib.market.contract import Contract, Leg
 from maxlib.trading.ledger import Ledger
 from maxlib.trading.orders import Fill, Order, order_id
 from maxlib.trading.plan import ExitPlan
@@ -18,13 +18,20 @@ PUT = CALL._replace(right="P")
 
 
 def fill(side: Any, quantity: int, price: int, fee: int = 65, contract: Contract = CALL) -> Fill:
-    return Fill(Order("id", 1, side, contract, quantity, "open", 0), 7, quantity, price, fee, 500.0, True)
+    legs = (Leg(contract, 1 if side == "buy" else -1),)
+    order = Order("id", 1, legs, quantity, "open" if side == "buy" else "time", 0)
+    return Fill(order, 7, quantity, (price,), fee, 500.0, True)
+
+
+def package(legs: tuple[tuple[Contract, int], ...], prices: tuple[int, ...], quantity: int = 1) -> Fill:
+    order = Order("id", 1, tuple(Leg(*leg) for leg in legs), quantity, "open", 0)
+    return Fill(order, 7, quantity, prices, 0, 500.0, True)
 
 
 def test_a_round_trip_by_hand() -> None:
     ledger = Ledger(1_000_000, 100)
     ledger.apply(fill("buy", 3, 120, 195))
-    assert (ledger.cash_cents, ledger.held) == (1_000_000 - 36_000 - 195, {CALL.name: 3})
+    assert (ledger.cash_cents, ledger.held) == (1_000_000 - 36_000 - 195, {CALL: 3})
     ledger.apply(fill("sell", 1, 200))
     ledger.apply(fill("sell", 2, 90, 130))
     assert (ledger.cash_cents, ledger.held) == (1_000_000 - 36_000 - 195 + 20_000 - 65 + 18_000 - 130, {})
@@ -45,8 +52,23 @@ def test_what_is_not_held_cannot_be_sold(bad: Fill) -> None:
     ledger = Ledger(1_000_000, 100)
     if bad.quantity != 1 or bad.order.contract == PUT:
         ledger.apply(fill("buy", 3, 120))
-    with pytest.raises(InvariantError, match="contracts held"):
+    with pytest.raises(InvariantError, match="without cover|at least 1 fills"):
         ledger.apply(bad)
+
+
+def test_a_short_needs_a_long_of_its_own_right_and_expiry() -> None:
+    ledger = Ledger(1_000_000, 100)
+    far = CALL._replace(strike_cents=50500)
+    ledger.apply(package(((CALL, 1), (far, -1)), (220, 40), 2))
+    assert (ledger.cash_cents, ledger.held) == (1_000_000 - 2 * 18_000, {CALL: 2, far: -2})
+    for leg in (far, far._replace(right="P"), far._replace(expiry=20091)):
+        with pytest.raises(InvariantError, match="without cover"):
+            ledger.apply(package(((leg, -1),), (40,)))
+    with pytest.raises(InvariantError, match="without cover"):
+        ledger.apply(fill("sell", 1, 300))  # the cover of the second vertical
+    assert ledger.held == {CALL: 2, far: -2}, "a refused fill leaves no trace"
+    ledger.apply(package(((far, 1), (CALL, -1)), (50, 250), 2))
+    assert (ledger.cash_cents, ledger.held) == (1_000_000 + 2 * 2_000, {})
 
 
 def test_books_that_do_not_balance_stop_the_run() -> None:
@@ -63,13 +85,13 @@ def test_books_that_do_not_balance_stop_the_run() -> None:
 )
 def test_cash_is_always_start_plus_flows_minus_fees(steps: list[Any]) -> None:
     ledger = Ledger(10**9, 100)
-    cash, held = 10**9, {CALL.name: 0, PUT.name: 0}
+    cash, held = 10**9, {CALL: 0, PUT: 0}
     for i, (contract, quantity, price, fee) in enumerate(steps):
-        side = "sell" if i % 2 and held[contract.name] >= quantity else "buy"
+        side = "sell" if i % 2 and held[contract] >= quantity else "buy"
         ledger.apply(fill(side, quantity, price, fee, contract))
         sign = 1 if side == "sell" else -1
         cash += sign * 100 * price * quantity - fee
-        held[contract.name] -= sign * quantity
+        held[contract] -= sign * quantity
     assert ledger.cash_cents == cash
     assert ledger.held == {name: n for name, n in held.items() if n}
 

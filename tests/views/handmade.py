@@ -11,7 +11,7 @@ from maxlib.engine.backtest import Run
 from maxlib.engine.events import Trade
 from maxlib.journal.chain import Journal
 from maxlib.market.bars import NS_PER_MINUTE
-from maxlib.market.contract import Contract
+from maxlib.market.contract import Contract, Leg
 from maxlib.research import scenario as scenarios
 from maxlib.research.run import ScenarioRun, trade_metrics
 from maxlib.research.scenario import Claims, Scenario
@@ -34,7 +34,7 @@ def bar_at(bars: Any, day: int, minute: int) -> int:
 def trade(bars: Any, number: int, known: int, left: int, pnl_cents: int, **changes: Any) -> Trade:
     """A trade decided at the close of bar `known` and left at the close of bar `left`."""
     made = Trade(
-        number=number, side=1, contract=Contract("QQQ", int(bars["day"][known]), "C", 60_000), quantity=2,
+        number=number, side=1, legs=(Leg(Contract("QQQ", int(bars["day"][known]), "C", 60_000), 1),), quantity=2,
         formed_at=int(bars["ts"][known - 1]), known_at=int(bars["ts"][known]),
         entry_at=int(bars["ts"][known + 1]) - NS_PER_MINUTE, exit_at=int(bars["ts"][left]),
         entry_spot=float(bars["open"][known + 1]), exit_spot=float(bars["close"][left]),

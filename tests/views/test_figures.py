@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import pytest
 
 from maxlib.market.bars import NS_PER_MINUTE
+from maxlib.market.contract import Leg
 from maxlib.research.run import ScenarioRun
 from maxlib.research.scenario import Claims
 from maxlib.views import figures
@@ -195,7 +196,7 @@ def test_no_text_from_outside_reaches_a_figure_unescaped() -> None:
     bars = done.run.bars
     i = bar_at(bars, 1, 600)
     contract = done.run.trades[0].contract._replace(root=evil)
-    done.run.trades[:] = [trade(bars, 1, i, i + 5, 100, contract=contract, reason=evil)]
+    done.run.trades[:] = [trade(bars, 1, i, i + 5, 100, legs=(Leg(contract, 1),), reason=evil)]
     for draw in EVERY:
         assert "<script" not in text_of(draw(done)).lower()
 

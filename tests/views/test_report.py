@@ -10,6 +10,7 @@ from typing import Any
 import nbformat
 import pytest
 
+from maxlib.market.contract import Leg
 from maxlib.research.run import result
 from maxlib.research.scenario import Claims
 from maxlib.views import figures, report, tables
@@ -47,7 +48,7 @@ def test_the_trade_table_escapes_contract_and_reason() -> None:
     bars = finished().run.bars
     i = bar_at(bars, 1, 600)
     one = trade(bars, 1, i, i + 5, 100, reason=EVIL)
-    html = tables.trades([one._replace(contract=one.contract._replace(root=EVIL))])
+    html = tables.trades([one._replace(legs=(Leg(one.contract._replace(root=EVIL), 1),))])
     assert "<script" not in html
     assert "<img" not in html
 

@@ -1,0 +1,179 @@
+"""The fill firewall: the one place that every simulated fill passes.
+
+Two lines of defence stand one behind the other. `fills.fill` looks at quotes and
+*refuses*: no quote, a stale one, an ask below intrinsic value. That happens in
+every market, and it is recorded. `guard` looks at the finished fill and *raises*:
+a price better than the fill model's, a leg without a quote, free money. No quote
+gave such a fill, so the program itself is at fault, and a run that cheated may
+not go on.
+
+`guard` needs only the fill, the quotes and the moment it was made at. It asks
+nothing of the broker, the desk or the pricing model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from maxlib.core.errors import InvariantError
+from maxlib.execution.arbitrage import Moment, arbitrage
+from maxlib.execution.fills import NS_PER_MS, FillConfig
+from maxlib.market.contract import Leg
+from maxlib.market.quotes import Quote
+
+_DUST = 1e-9
+
+
+def guard(
+    legs: Sequence[Leg],
+    quantity: int,
+    prices_cents: Sequence[int],
+    quotes: Sequence[Quote | None],
+    moment: Moment,
+    *,
+    config: FillConfig,
+) -> None:
+    """Let a fill pass, or stop the run.
+
+    Parameters
+    ----------
+    legs : one package, or one leg for a single option
+    quantity : packages
+    prices_cents : what each leg was filled at, cents a share
+    quotes : what each leg was filled against, in the order of the legs
+    moment : the underlying at the time of the fill; `moment.ts` is that time
+    config : the fill model that claims to have made it
+
+    Raises
+    ------
+    InvariantError
+        One sentence that names the contract or package, the price and the bound.
+    """
+    sentence = (
+        _shape(legs, quantity, prices_cents, quotes)
+        or _moment(legs, moment)
+        or _legs(legs, quantity, prices_cents, quotes, moment, config)
+    )
+    if sentence is None:
+        found = arbitrage(legs, prices_cents, moment)
+        if found is None:
+            return
+        sentence = found.sentence
+    raise InvariantError(sentence)
+
+
+def _legs(
+    legs: Sequence[Leg],
+    quantity: int,
+    prices: Sequence[int],
+    quotes: Sequence[Quote | None],
+    moment: Moment,
+    config: FillConfig,
+) -> str | None:
+    share = config.share
+    for leg, price, quote in zip(legs, prices, quotes, strict=True):
+        if quote is None:
+            return f"{leg.contract.name} filled at {price} c without a quote: a missing leg is no fill"
+        sentence = (
+            _quoted(leg, price, quote)
+            or _known(leg, quote, moment, config)
+            or _side(leg, price, quote, share)
+            or (_size(leg, quantity, quote) if config.partial else None)
+        )
+        if sentence is not None:
+            return sentence
+    return None
+
+
+def _shape(
+    legs: Sequence[Leg], quantity: int, prices: Sequence[int], quotes: Sequence[Quote | None]
+) -> str | None:
+    """A price and a quote for each leg; whole numbers everywhere."""
+    n = len(legs)
+    if n == 0 or len(prices) != n or len(quotes) != n:
+        return f"a fill of {n} legs with {len(prices)} prices and {len(quotes)} quotes has a missing leg"
+    if type(quantity) is not int or quantity < 1:
+        return (
+            f"{legs[0].contract.name} filled {quantity} times, but the quantity is a whole number from 1 on"
+        )
+    for (contract, ratio), price in zip(legs, prices, strict=True):
+        if type(ratio) is not int or ratio == 0:
+            return (
+                f"{contract.name} filled with ratio {ratio}, but a leg is bought or sold in whole contracts"
+            )
+        if type(price) is not int or price < 1:
+            return f"{contract.name} filled at {price} c, but a price is a whole number of cents from 1 on"
+    return None
+
+
+def _moment(legs: Sequence[Leg], moment: Moment) -> str | None:
+    """A price of the underlying, or no bound can be known."""
+    if not 0.0 < moment.spot < math.inf:
+        return (
+            f"{legs[0].contract.name} filled at a spot of {moment.spot}, against which nothing can be checked"
+        )
+    if not (0.0 <= moment.slack_cents < math.inf and 0.0 <= moment.carry_cents < math.inf):
+        return (
+            f"{legs[0].contract.name} filled with a slack of {moment.slack_cents} c and a carry of "
+            f"{moment.carry_cents} c, but neither is below 0 or without limit"
+        )
+    return None
+
+
+def _quoted(leg: Leg, price: int, quote: Quote) -> str | None:
+    """Somebody stands on the other side, and bid and ask are in order."""
+    contract, ratio = leg
+    bid, ask = quote.bid_cents, quote.ask_cents
+    if quote.contract != contract:
+        return f"{contract.name} filled at {price} c against the quote of {quote.contract.name}"
+    if ask is None or not ask >= 1:
+        return f"{contract.name} filled at {price} c where nobody offers (ask {ask})"
+    if ratio < 0 and (bid is None or not bid >= 1):
+        return f"{contract.name} sold at {price} c where nobody bids (bid {bid})"
+    if bid is not None and not bid <= ask:
+        return f"{contract.name} filled at {price} c in a crossed market: bid {bid} c over ask {ask} c"
+    return None
+
+
+def _known(leg: Leg, quote: Quote, moment: Moment, config: FillConfig) -> str | None:
+    """A quote of the past, and not of the distant past."""
+    age = moment.ts - quote.ts
+    if age < 0:
+        return f"{leg.contract.name} filled at a quote from {-age / NS_PER_MS:g} ms after the fill"
+    if age > config.max_quote_age_ms * NS_PER_MS:
+        return (
+            f"{leg.contract.name} filled at a stale quote of {age / NS_PER_MS:g} ms, "
+            f"over the bound of {config.max_quote_age_ms} ms"
+        )
+    return None
+
+
+def _side(leg: Leg, price: int, quote: Quote, share: float) -> str | None:
+    """No better than the fill model gives: with the default, the ask when buying and the bid when selling."""
+    bid, ask = quote.bid_cents, quote.ask_cents
+    assert ask is not None  # by `_quoted`
+    kept = 0.5 * (1.0 - share) * (ask - bid) if bid is not None and bid >= 1 else 0.0
+    if leg.ratio > 0:
+        if price < ask - kept - _DUST:
+            return (
+                f"{leg.contract.name} bought at {price} c, below the {ask - kept:g} c that the model allows "
+                f"at an ask of {ask} c"
+            )
+        return None
+    assert bid is not None
+    if price > bid + kept + _DUST:
+        return (
+            f"{leg.contract.name} sold at {price} c, above the {bid + kept:g} c that the model allows "
+            f"at a bid of {bid} c"
+        )
+    return None
+
+
+def _size(leg: Leg, quantity: int, quote: Quote) -> str | None:
+    """No more than the displayed size, where it is known."""
+    size = quote.ask_size if leg.ratio > 0 else quote.bid_size
+    wanted = quantity * abs(leg.ratio)
+    if size is not None and wanted > size:
+        return f"{leg.contract.name} filled for {wanted} contracts, more than the displayed size of {size}"
+    return None
