@@ -14,7 +14,9 @@ from maxlib.core.config import Config, parse
 from maxlib.core.errors import ConfigError
 from maxlib.data.config import DataConfig
 from maxlib.engine.machine import MachineConfig
+from maxlib.execution.fills import FillConfig
 from maxlib.options.desk import DeskConfig
+from maxlib.research.published.config import PublishedConfig
 from maxlib.risk.sizing import RiskConfig
 from maxlib.strategies.config import StrategyConfig
 from maxlib.trading.plan import ExitPlan
@@ -42,12 +44,13 @@ class Claims(Config):
 
 
 class Scenario(Config):
-    """Data, strategy, desk, exits, risk and claims of one run.
+    """Data, strategy, desk, fills, exits, risk and claims of one run.
 
     Attributes
     ----------
     name : as in the file name
     title, about : for the report's head
+    published : how the claim was booked, for the autopsy; nothing that trades reads it
     notes : sentences for the report, such as why a figure differs from a reference
     """
 
@@ -57,15 +60,19 @@ class Scenario(Config):
     data: DataConfig
     strategy: StrategyConfig
     desk: DeskConfig = DeskConfig()
+    fills: FillConfig = FillConfig()
     exits: ExitPlan = ExitPlan()
     risk: RiskConfig = RiskConfig()
+    published: PublishedConfig = PublishedConfig()
     claims: Claims | None = None
     notes: tuple[str, ...] = Field(default=(), strict=False)
 
     @property
     def machine(self) -> MachineConfig:
         """The machine's part of the settings."""
-        return MachineConfig(symbol=self.data.symbol, desk=self.desk, exits=self.exits, risk=self.risk)
+        return MachineConfig(
+            symbol=self.data.symbol, desk=self.desk, fills=self.fills, exits=self.exits, risk=self.risk
+        )
 
 
 def folders() -> list[Path]:
