@@ -6,6 +6,7 @@ clear it: a warm cache saves the compile time on every run.
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     last = {item.path for item in items if browses(item)}
     items.sort(key=lambda item: (item.path in last, browses(item)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests' runs out of the user's ledger of trials."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAXTRADER_TRIALS", str(tmp_path_factory.mktemp("trials") / "trials.sqlite"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import maxlib
-from maxlib.core.errors import MaxTraderError
+from maxlib.core.errors import ConfigError, MaxTraderError
 
 if TYPE_CHECKING:
     from maxlib.app.runner import Outcome
+    from maxlib.research.scenario import Scenario
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,6 +48,9 @@ Port = Annotated[
 ]
 BarsFile = Annotated[str, typer.Argument(help="A CSV or Parquet file of one-minute bars.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for reports.")]
+AccountingName = Annotated[
+    str, typer.Option("--accounting", help="honest, published, or published_itm (the champion's).")
+]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the result to this file.")]
 
 DEMOS = ("demo_normal", "demo_crash", "demo_calm")
@@ -87,12 +92,16 @@ def backtest(
     overrides: Overrides = None,
     trades: Annotated[Path | None, typer.Option("--trades", help="Write the trades as CSV.")] = None,
     journal: Annotated[Path | None, typer.Option("--journal", help="Write a new SQLite journal.")] = None,
+    accounting: AccountingName = "honest",
 ) -> None:
-    """Run one scenario. Exit code 1 if its claims do not hold."""
+    """Run one scenario. Exit code 1 if its claims do not hold, or its accounting is refused."""
     from maxlib.research import run
     from maxlib.research import scenario as scenario_file
 
     chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
+    if accounting != "honest":
+        _published(chosen, accounting, json_file, trades, journal)
+        return
     done = run.run_scenario(chosen)
     result = run.result(done)
     if json_file is not None:
@@ -102,7 +111,108 @@ def backtest(
     if journal is not None:
         run.write_journal(journal, done)
     _console().print("\n".join(run.sentences(done)))
-    raise typer.Exit(1 if done.verdict == "does_not_hold" else 0)
+    raise typer.Exit(1 if done.verdict in ("does_not_hold", "refused") else 0)
+
+
+def _published(
+    chosen: Scenario, accounting: str, json_file: Path | None, trades: Path | None, journal: Path | None
+) -> None:
+    """The claim's own arithmetic, said to be that."""
+    from maxlib.research import autopsy, run
+
+    if journal is not None:
+        raise ConfigError(f"--journal: the {accounting} accounting keeps none; only honest runs do")
+    book = autopsy.published(accounting, chosen)
+    result = autopsy.result(chosen, book)
+    if json_file is not None:
+        run.write_json(json_file, result)
+    if trades is not None:
+        autopsy.write_trades(trades, book)
+    _console().print(autopsy.sentence(result), markup=False)
+
+
+@app.command()
+def placebo(
+    scenario: ScenarioName,
+    accounting: AccountingName = "honest",
+    seeds: Annotated[int, typer.Option("--seeds", help="Sets of random trades.")] = 20,
+    json_file: JsonFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Feed an accounting coin flips. Exit code 1 if it makes them rich: it is refused."""
+    from maxlib.research import autopsy, run
+    from maxlib.research import placebo as placebos
+    from maxlib.research import scenario as scenario_file
+
+    chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
+    done = run.run_scenario(chosen, lab=False).run if accounting == "honest" else None
+    fed = placebos.placebo(autopsy.accounting(accounting, chosen, done), seeds)
+    if json_file is not None:
+        run.write_json(json_file, {"scenario": chosen.name, **fed.as_dict()})
+    _console().print(fed.sentence(), markup=False)
+    raise typer.Exit(1 if fed.refused else 0)
+
+
+@app.command()
+def waterfall(
+    scenario: ScenarioName,
+    accounting: AccountingName = "published",
+    causes: Annotated[
+        str | None, typer.Option("--causes", help="Switches in order, as clock,costs; default: all.")
+    ] = None,
+    json_file: JsonFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """From a claim to the honest figure. One named cause at a time."""
+    from maxlib.research import autopsy, run
+    from maxlib.research import scenario as scenario_file
+
+    chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
+    named = None if causes is None else [name.strip() for name in causes.split(",") if name.strip()]
+    steps = autopsy.waterfall(chosen, accounting, named)
+    if json_file is not None:
+        rows = [autopsy.plain(step) for step in steps]
+        run.write_json(json_file, {"scenario": chosen.name, "accounting": accounting, "steps": rows})
+    table = Table("step", "trades", "won", "P&L $", "what is put right", box=None, pad_edge=False)
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    for step in steps:
+        won = "-" if step.trades == 0 else f"{step.win_rate:.1%}"
+        table.add_row(step.name, str(step.trades), won, f"{step.pnl_usd:,.2f}", escape(step.cause))
+    _console().print(table)
+
+
+@app.command()
+def trials(
+    verify: Annotated[bool, typer.Option("--verify", help="Only check the chain.")] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """List the runs ever tried here. Exit code 1 if the ledger was tampered with."""
+    from maxlib.research import run
+    from maxlib.research.trials import TrialLedger
+
+    ledger = TrialLedger()
+    problems = ledger.verify()
+    rows = ledger.rows() if not problems else []
+    if json_file is not None:
+        run.write_json(json_file, {"problems": problems, "trials": rows})
+    if not verify and rows:
+        table = Table(
+            "#", "at", "scenario", "data", "trades", "won", "P&L $", "Sharpe", box=None, pad_edge=False
+        )
+        for column in table.columns[4:]:
+            column.justify = "right"
+        for row in rows:
+            won = "-" if row["win_rate"] is None else f"{row['win_rate']:.1%}"
+            ratio = "-" if row["sharpe_annual"] is None else f"{row['sharpe_annual']:.2f}"
+            data = f"{row['data']}{' SIMULATED' if row['simulated'] else ''}"
+            table.add_row(
+                str(row["number"]), row["at"], row["scenario"], data, str(row["trades"]), won,
+                f"{row['pnl_usd']:,.2f}", ratio,
+            )  # fmt: skip
+        _console().print(table)
+    _console().print("\n".join(ledger.sentences()), markup=False)
+    raise typer.Exit(1 if problems else 0)
 
 
 @app.command()

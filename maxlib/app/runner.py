@@ -40,7 +40,7 @@ INDEX: Final = "index.html"
 _GRAMMARS: Final = "rfc3987_syntax"
 
 Backend = Literal["process", "dask"]
-Word = Literal["holds", "does_not_hold", "no_claim", "failed"]
+Word = Literal["holds", "does_not_hold", "no_claim", "refused", "failed"]
 
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "dict": (dict,), "list": (list,),
@@ -54,7 +54,7 @@ class Outcome:
     Attributes
     ----------
     name : str
-    verdict : {"holds", "does_not_hold", "no_claim", "failed"}
+    verdict : {"holds", "does_not_hold", "no_claim", "refused", "failed"}
     message : str
         One sentence: the verdict in figures, or why it could not run.
     seconds : float
@@ -153,7 +153,7 @@ def validate(
 def exit_code(outcomes: Sequence[Outcome]) -> int:
     """0 all verdicts hold (or nothing was claimed), 1 some do not, 2 some could not run."""
     words = {outcome.verdict for outcome in outcomes}
-    return 2 if "failed" in words else 1 if "does_not_hold" in words else 0
+    return 2 if "failed" in words else 1 if words & {"does_not_hold", "refused"} else 0
 
 
 # --- before any kernel starts

@@ -6,10 +6,11 @@ import csv
 import io
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from maxlib.analytics.bootstrap import Bootstrap, bootstrap
 from maxlib.analytics.metrics import Metrics, measure
 from maxlib.core.config import config_hash
 from maxlib.core.errors import DataError
@@ -22,8 +23,14 @@ from maxlib.journal.chain import Journal
 from maxlib.journal.store import JournalFile
 from maxlib.market.calendar import new_york
 from maxlib.market.instruments import instrument
+from maxlib.options.expiry import worst_cents
+from maxlib.research.band import Band, band
+from maxlib.research.deflation import Deflated
+from maxlib.research.honest import HonestAccounting
+from maxlib.research.placebo import Placebo, placebo
 from maxlib.research.provenance import code_version
 from maxlib.research.scenario import Scenario
+from maxlib.research.trials import TrialLedger, days_of, trial_of
 from maxlib.research.verdict import Judgement, Verdict, judge
 
 MODELLED: Final = (
@@ -48,10 +55,19 @@ class ScenarioRun:
     verdict: Verdict
     judgements: list[Judgement]
     seconds: float
+    placebo: Placebo | None = None
+    band: Band | None = None
+    deflated: Deflated | None = None
+    resampled: Bootstrap | None = None
 
 
-def run_scenario(scenario: Scenario, tape: Tape | None = None) -> ScenarioRun:
+def run_scenario(scenario: Scenario, tape: Tape | None = None, *, lab: bool = True) -> ScenarioRun:
     """Load the bars, run strategy and machine, judge the claims.
+
+    Parameters
+    ----------
+    lab : feed the accounting a placebo first, draw the band, and record the trial; without
+        it the run is a figure that nobody may be shown
 
     Raises
     ------
@@ -70,7 +86,27 @@ def run_scenario(scenario: Scenario, tape: Tape | None = None) -> ScenarioRun:
     run = backtest(tape.bars, scenario.strategy.build(), scenario.machine, name, journal=journal)
     metrics = trade_metrics(run.trades, scenario)
     verdict, judgements = judge(scenario.claims, metrics)
-    return ScenarioRun(scenario, tape, run, metrics, verdict, judgements, time.perf_counter() - began)
+    done = ScenarioRun(scenario, tape, run, metrics, verdict, judgements, time.perf_counter() - began)
+    return examine(done, began) if lab else done
+
+
+def examine(done: ScenarioRun, began: float) -> ScenarioRun:
+    """Placebo, band and trial of a run. A refused accounting decides the verdict, whatever it was."""
+    scenario = done.scenario
+    fed = placebo(HonestAccounting(done.run, scenario.machine)) if done.run.trades else None
+    drawn = band(done.run, scenario.machine)
+    trial = trial_of(done)
+    ledger = TrialLedger()
+    ledger.append(trial, time.time_ns())
+    return replace(
+        done,
+        verdict="refused" if fed is not None and fed.refused else done.verdict,
+        placebo=fed,
+        band=drawn,
+        deflated=ledger.deflated(trial),
+        resampled=bootstrap(days_of(done)),
+        seconds=time.perf_counter() - began,
+    )
 
 
 def trade_metrics(trades: list[Trade], scenario: Scenario) -> Metrics:
@@ -79,7 +115,7 @@ def trade_metrics(trades: list[Trade], scenario: Scenario) -> Metrics:
     return measure(
         [t.pnl_cents for t in trades],
         [t.fee_cents for t in trades],
-        [t.entry_price_cents * t.quantity * multiplier for t in trades],
+        [(t.entry_price_cents - worst_cents(t.legs)) * t.quantity * multiplier for t in trades],
         scenario.risk.account_usd * 100,
     )
 
@@ -98,6 +134,10 @@ def result(done: ScenarioRun) -> dict[str, Any]:
                 j.figure: {k: v for k, v in j._asdict().items() if k != "figure"} for j in done.judgements
             },
         },
+        "placebo": None if done.placebo is None else done.placebo.as_dict(),
+        "band": None if done.band is None else done.band.as_dict(),
+        "deflated": None if done.deflated is None else done.deflated._asdict(),
+        "bootstrap": None if done.resampled is None else done.resampled.as_dict(),
         "data": {
             "source": tape.source,
             "simulated": tape.simulated,
@@ -111,7 +151,12 @@ def result(done: ScenarioRun) -> dict[str, Any]:
         },
         "signals": done.run.signals,
         "denials": done.run.denials,
-        "notes": [MODELLED, OVERNIGHT, *done.scenario.notes],
+        "notes": [
+            *([done.scenario.fills.banner] if done.scenario.fills.banner else []),
+            MODELLED,
+            OVERNIGHT,
+            *done.scenario.notes,
+        ],
         "journal": {"entries": len(done.run.journal.entries), "head": done.run.journal.head},
         "config": done.scenario.model_dump(mode="json"),
         "config_hash": config_hash(done.scenario),
@@ -124,6 +169,7 @@ VERDICTS: Final = {
     "holds": "the claims hold",
     "does_not_hold": "the claims do not hold",
     "no_claim": "nothing was claimed",
+    "refused": "the accounting is refused, since coin flips profit by it",
 }
 
 
@@ -134,7 +180,11 @@ def sentences(done: ScenarioRun) -> list[str]:
         f"{done.scenario.name}: {m.trades} trades, {_rate(m)}, P&L {m.pnl_usd:,.2f} $, "
         f"drawdown {m.max_drawdown_usd:,.2f} $, on {len(done.tape.bars):,} {stamp}bars ({done.tape.name})."
     )
-    lines = [head]
+    lines = [] if done.placebo is None else [done.placebo.sentence()]
+    lines += [done.scenario.fills.banner] if done.scenario.fills.banner else []
+    lines.append(head)
+    lines += [] if done.band is None else [done.band.sentence()]
+    lines += [] if done.deflated is None else [done.deflated.sentence()]
     for j in done.judgements:
         where = "inside" if j.inside else "OUTSIDE"
         lines.append(f"  {j.figure}: claimed {j.claimed:,.10g}, measured {_number(j.measured)}: {where}.")
@@ -165,7 +215,7 @@ def trade_rows(trades: list[Trade]) -> list[dict[str, Any]]:
     for t in trades:
         times = {name: new_york(getattr(t, name)).isoformat() for name in _TIMES}
         rows.append({
-            "number": t.number, "side": "long" if t.side > 0 else "short", "contract": t.contract.name,
+            "number": t.number, "side": "long" if t.side > 0 else "short", "contract": t.name,
             "quantity": t.quantity, **times, "entry_spot": t.entry_spot, "exit_spot": t.exit_spot,
             "entry_price": t.entry_price_cents / 100, "exit_price": round(t.exit_price_cents / 100, 4),
             "fees": t.fee_cents / 100, "pnl": t.pnl_cents / 100, "sigma": round(t.sigma, 6), "stop": t.stop,

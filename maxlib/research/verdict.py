@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from maxlib.analytics.metrics import Metrics
 from maxlib.research.scenario import Claims
 
-Verdict = Literal["holds", "does_not_hold", "no_claim"]
+Verdict = Literal["holds", "does_not_hold", "no_claim", "refused"]
 JUDGED = ("trades", "win_rate", "pnl_usd", "max_drawdown_usd")
 
 

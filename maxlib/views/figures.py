@@ -390,7 +390,7 @@ def _tell(t: Trade) -> str:
     """A trade for a hover box."""
     side = "long" if t.side > 0 else "short"
     return (
-        f"<b>#{t.number} {side}, {t.quantity} × {escape(t.contract.name)}</b><br>"
+        f"<b>#{t.number} {side}, {t.quantity} × {escape(t.name)}</b><br>"
         f"formed {_time(t.formed_at)}, known {_time(t.known_at)}<br>"
         f"in {_time(t.entry_at)} at {_money(t.entry_price_cents / 100)} ({t.entry_spot:.2f})<br>"
         f"out {_time(t.exit_at)} at {_money(t.exit_price_cents / 100)} ({t.exit_spot:.2f}), "

@@ -179,7 +179,7 @@ def _text(value: str | Sequence[str]) -> str:
 
 _COUNTED: Final = {
     "holds": "held", "does_not_hold": "did not hold", "no_claim": "without a claim",
-    "failed": "could not run",
+    "refused": "refused by the placebo", "failed": "could not run",
 }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ VERDICTS: Final = {
     "holds": ("holds", "good"),
     "does_not_hold": ("does not hold", "bad"),
     "no_claim": ("no claim", "plain"),
+    "refused": ("refused", "bad"),
     "failed": ("could not run", "warn"),
 }
 """Verdict -> words and colour class."""
@@ -38,6 +39,7 @@ DENIALS: Final = {
     "MARKET_CLOSED": "the regular session was over at the moment of the entry",
     "TOO_LATE": "too few minutes were left before the close",
     "UNAFFORDABLE": "one contract cost more than the budget of a position",
+    "NO_STRUCTURE": "no structure paid enough for its risk",
     "STALE_PATTERN": "the pattern had formed before the last exit",
 }
 
@@ -248,7 +250,7 @@ def _trade(t: Trade) -> str:
     return (
         f"<tr><td>{t.number}</td><td class=text>{side}</td><td>{moment(t.formed_at)}</td>"
         f"<td>{known:%-d %b %Y %H:%M}</td><td>{moment(t.entry_at)}</td><td>{moment(t.exit_at)}</td>"
-        f"<td class=text>{esc(t.contract.name)}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}"
+        f"<td class=text>{esc(t.name)}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}"
         f'<td class="{tone(pnl)}">{money(pnl, sign=True)}</td>'
         f"<td class=text>{esc(t.reason.replace('_', ' '))}</td></tr>"
     )
