@@ -35,10 +35,10 @@ from maxlib.execution.fills import FillConfig, arrival
 from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.market.contract import Contract, Leg, package_name
 from maxlib.market.instruments import instrument
-from maxlib.options.desk import Desk, DeskConfig, Market, Offer
+from maxlib.options.desk import Desk, DeskConfig, Market
 from maxlib.options.expiry import ending, worst_cents
 from maxlib.options.unwind import unwind
-from maxlib.risk.sizing import Allowed, Denial, RiskConfig, review
+from maxlib.risk.sizing import Allowed, Denial, RiskConfig, admit, size
 from maxlib.strategies.signal import DISTANCE, FRACTION
 from maxlib.trading.ledger import Ledger
 from maxlib.trading.orders import Fill, Order, Purpose, order_id, reverse
@@ -116,29 +116,32 @@ class Machine:
             "basis": signal.basis, "stop": stop, "tp1": tp1, "tp2": tp2, "atr": atr, "confidence": confidence,
             "sigma": signal.sigma,
         })  # fmt: skip
-        minutes = bar.minutes_left
         said: list[Command] = [seen]
-        offer = Offer((), 1, 0.0, {})
-        if minutes > 0:
-            market = Market(bar.ts, bar.close, minutes, signal.sigma)
+        verdict: Allowed | Denial | None = admit(
+            self.config.risk,
+            open_positions=len(self.positions),
+            minutes_to_close=bar.minutes_left,
+            formed_at=signal.formed_at,
+            last_exit=self.last_exit,
+        )
+        legs: tuple[Leg, ...] = ()
+        if verdict is None:
+            market = Market(bar.ts, bar.close, bar.minutes_left, signal.sigma)
             target = levels(signal, self.config.exits, bar.close)[1]
             offer = self.desk.offer(signal.side, market, bar.day, target)
+            legs = offer.legs
             if offer.why:
-                package = package_name(offer.legs) if offer.legs else None
+                package = package_name(legs) if legs else None
                 said.append(Record(bar.ts, "selected", {"package": package, "why": offer.why}))
-        verdict: Allowed | Denial
-        if minutes > 0 and not offer.legs:
-            verdict = Denial("NO_STRUCTURE", self.config.desk.min_reward_risk, offer.best)
-        else:
-            verdict = review(
-                self.config.risk,
-                open_positions=len(self.positions),
-                minutes_to_close=minutes,
-                formed_at=signal.formed_at,
-                last_exit=self.last_exit,
-                equity_cents=self.equity_cents,
-                cash_cents=self.free_cents,
-                cost_cents=offer.cost_cents,
+            verdict = (
+                size(
+                    self.config.risk,
+                    equity_cents=self.equity_cents,
+                    cash_cents=self.free_cents,
+                    cost_cents=offer.cost_cents,
+                )
+                if legs
+                else Denial("NO_STRUCTURE", self.config.desk.min_reward_risk, offer.best)
             )
         if isinstance(verdict, Denial):
             self.denials[verdict.code] = self.denials.get(verdict.code, 0) + 1
@@ -146,7 +149,7 @@ class Machine:
         self.entered += 1
         number = self.entered
         oid = order_id(self.run, number, "open", bar.ts)
-        order = Order(oid, number, offer.legs, verdict.quantity, "open", bar.ts)
+        order = Order(oid, number, legs, verdict.quantity, "open", bar.ts)
         self.positions[number] = Position(number, signal, order)
         return [*said, _order_record(order), Submit(order)]
 
@@ -161,8 +164,8 @@ class Machine:
         fraction_closes_all = _part(fill.quantity, plan.tp1_fraction) == fill.quantity
         params = EXITS.params(
             side=signal.side, day=bar.day, entry=fill.spot, stop=stop, tp1=tp1, tp2=tp2,
-            all_at_tp1=fraction_closes_all, break_even=plan.break_even, trail=plan.trail,
-            deadline=fill.ts + hold * NS_PER_MINUTE,
+            all_at_tp1=fraction_closes_all, on_close=plan.on_close, break_even=plan.break_even,
+            trail=plan.trail, deadline=fill.ts + hold * NS_PER_MINUTE,
         )  # fmt: skip
         position.watch = EXITS.stream(params)
 
@@ -198,9 +201,11 @@ class Machine:
         ]
         late = arrival(self.config.fills, bar.ts) > bar.ts
         for bit, purpose, price in steps:
-            left = position.free_quantity
-            if not happened & bit or left == 0:
+            if not happened & bit:
                 continue
+            left = position.free_quantity
+            if left == 0:
+                break
             part = _part(position.quantity, self.config.exits.tp1_fraction) if bit == TP1 else left
             # A level of the underlying is watched by us: with latency, the order arrives after it was seen.
             commands += self._leave(position, bar.ts, purpose, min(part, left), None if late else price)
@@ -345,7 +350,8 @@ class Machine:
         return canonical({
             "cash_cents": self.ledger.cash_cents, "flow_cents": self.ledger.flow_cents,
             "fee_cents": self.ledger.fee_cents, "held": list(self.ledger.held.items()),
-            "denials": self.denials, "signals": self.signals, "entered": self.entered, "last_exit": self.last_exit,
+            "denials": self.denials, "signals": self.signals, "entered": self.entered,
+            "last_exit": self.last_exit,
             "trades": [numbers(t) for t in self.trades],
             "positions": [position_out(p) for p in self.positions.values()],
         })  # fmt: skip
@@ -372,8 +378,12 @@ def levels(signal: SignalSeen, plan: ExitPlan, entry: float) -> tuple[float, flo
     return (
         stop if plan.stop is None else entry * (1 - side * plan.stop),
         tp1 if plan.tp1 is None else entry * (1 + side * plan.tp1),
-        tp2 if plan.tp2 is None else entry * (1 + side * plan.tp2),
+        _second(plan, tp2 if plan.tp2 is None else entry * (1 + side * plan.tp2)),
     )
+
+
+def _second(plan: ExitPlan, tp2: float) -> float:
+    return tp2 if plan.second_target else math.nan
 
 
 def _part(quantity: int, fraction: float) -> int:

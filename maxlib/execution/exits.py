@@ -3,7 +3,8 @@
 Fed the bars from the entry bar on. Within a bar the order of prices is unknown,
 so the pessimistic one is assumed: the stop before any target; and after the
 first target, a bar that also touched break-even is taken to have come back.
-A bar that opens beyond a level fills at the open, better or worse.
+A bar that opens beyond a level fills at the open, better or worse. A plan may watch
+closes instead, as the original did: then a level fills at the close that is beyond it.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class ExitParams(Record):
     tp1: float
     tp2: float
     all_at_tp1: bool
+    on_close: bool  # levels are watched on closes only
     break_even: bool
     trail: float
     deadline: int  # UTC ns
@@ -77,6 +79,8 @@ def exits(s: ExitState, p: ExitParams, bar: BarRecord, out: ExitOut) -> None:
     opened, closed = p.side * b.open, p.side * b.close
     good = b.high if p.side > 0 else -b.low
     bad = b.low if p.side > 0 else -b.high
+    if p.on_close:
+        opened = good = bad = closed
     first, second = p.side * p.tp1, p.side * p.tp2
     if bad <= s.stop:
         out.event = STOP

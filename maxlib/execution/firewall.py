@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 from maxlib.core.errors import InvariantError
 from maxlib.execution.arbitrage import Moment, arbitrage
@@ -22,7 +23,7 @@ from maxlib.execution.fills import NS_PER_MS, FillConfig
 from maxlib.market.contract import Leg
 from maxlib.market.quotes import Quote
 
-_DUST = 1e-9
+_DUST: Final = 1e-9
 
 
 def guard(

@@ -120,8 +120,14 @@ def _say_once() -> None:
     LOG.warning("compiling kernels for this machine, once: this takes some seconds")
 
 
-def _drivers(step: Any) -> types.ModuleType:
-    key = hashlib.sha256((digest(step) + _DRIVERS).encode()).hexdigest()[:20]
+def drivers(step: Any, text: str = _DRIVERS) -> types.ModuleType:
+    """The functions of `text`, compiled around `step`, from the disk if they were ever compiled.
+
+    `text` is a module that calls the global `step` and has `cache=True`. Its file is
+    named by a digest of the text and of all that `step` reaches, so numba's cache
+    can't go stale.
+    """
+    key = hashlib.sha256((digest(step) + text).encode()).hexdigest()[:20]
     name = f"maxtrader_{step.__name__}_{key}"
     if name in sys.modules:
         return sys.modules[name]
@@ -131,7 +137,7 @@ def _drivers(step: Any) -> types.ModuleType:
         _say_once()
         folder.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}.tmp")
-        draft.write_text(_DRIVERS)
+        draft.write_text(text)
         draft.replace(path)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -238,7 +244,7 @@ class System:
     @cached_property
     def _drivers(self) -> Any:
         """Made at the first use, so that an import never compiles."""
-        return _drivers(self._step) if isinstance(self._step, Dispatcher) else _plain(self._step)
+        return drivers(self._step) if isinstance(self._step, Dispatcher) else _plain(self._step)
 
     def params(self, **values: Any) -> Rows:
         """Parameter rows: scalars give one row, arrays give a row per element.
@@ -255,6 +261,10 @@ class System:
         if wrong:
             what = "is not a parameter" if wrong[0] in values else "is missing"
             raise ConfigError(f"{self.name}: {wrong[0]} {what}; parameters are {', '.join(sorted(names))}")
+        if not any(isinstance(v, np.ndarray) for v in values.values()):
+            row = np.zeros(1, self.param)  # one write of all fields is ten times faster than one of each
+            row[0] = tuple(values[name] for name in self.param.names or ())
+            return row
         lengths = {name: len(v) for name, v in values.items() if isinstance(v, np.ndarray)}
         if len(set(lengths.values())) > 1:
             raise ConfigError(f"{self.name}: arrays of parameters differ in length: {lengths}")

@@ -49,7 +49,7 @@ def ending(contract: Contract, held: int, spot: float, multiplier: int = 100) ->
 
 
 def value_cents(contract: Contract, spot: float, *, up: bool = False) -> int:
-    """Value per share at expiry in whole cents: rounded down, what a holder gets; `up`, what a writer owes."""
+    """Value per share at expiry in whole cents: rounded down, a holder's; `up`, what a writer owes."""
     gain = spot - contract.strike if contract.right == "C" else contract.strike - spot
     cents = max(0.0, 100.0 * gain)
     return math.ceil(cents - 1e-9) if up else math.floor(cents + 1e-9)

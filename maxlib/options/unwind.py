@@ -16,8 +16,8 @@ def unwind(legs: tuple[Leg, ...], held: tuple[Leg, ...], reason: str) -> list[St
     One contract or a vertical leaves in one order. A fly leaves by verticals, then wings:
     each order may be sent only when the one before it is filled. All of it expires today.
     """
-    fly = recognise(legs)
-    if not isinstance(fly, Unknown):
+    fly = recognise(legs) if len(legs) > 2 else None
+    if fly is not None and not isinstance(fly, Unknown):
         orders = plan(fly, holding(fly, held), reason, dte=0, worth=Worth(0.0, 0.0))
         return [(order.legs, order.quantity) for order in orders]
     units = gcd(*(leg.ratio for leg in held))

@@ -30,7 +30,7 @@ from maxlib.research.honest import HonestAccounting
 from maxlib.research.placebo import Placebo, placebo
 from maxlib.research.provenance import code_version
 from maxlib.research.scenario import Scenario
-from maxlib.research.trials import TrialLedger, days_of, trial_of
+from maxlib.research.trials import Entry, TrialLedger, days_of, trial_of
 from maxlib.research.verdict import Judgement, Verdict, judge
 
 MODELLED: Final = (
@@ -57,6 +57,7 @@ class ScenarioRun:
     seconds: float
     placebo: Placebo | None = None
     band: Band | None = None
+    trial: Entry | None = None
     deflated: Deflated | None = None
     resampled: Bootstrap | None = None
 
@@ -97,12 +98,13 @@ def examine(done: ScenarioRun, began: float) -> ScenarioRun:
     drawn = band(done.run, scenario.machine)
     trial = trial_of(done)
     ledger = TrialLedger()
-    ledger.append(trial, time.time_ns())
+    entry = ledger.append(trial, time.time_ns())
     return replace(
         done,
         verdict="refused" if fed is not None and fed.refused else done.verdict,
         placebo=fed,
         band=drawn,
+        trial=entry,
         deflated=ledger.deflated(trial),
         resampled=bootstrap(days_of(done)),
         seconds=time.perf_counter() - began,
@@ -136,7 +138,7 @@ def result(done: ScenarioRun) -> dict[str, Any]:
         },
         "placebo": None if done.placebo is None else done.placebo.as_dict(),
         "band": None if done.band is None else done.band.as_dict(),
-        "deflated": None if done.deflated is None else done.deflated._asdict(),
+        "trial": _trial(done),
         "bootstrap": None if done.resampled is None else done.resampled.as_dict(),
         "data": {
             "source": tape.source,
@@ -163,6 +165,13 @@ def result(done: ScenarioRun) -> dict[str, Any]:
         "code_version": code_version(),
         "seconds": round(done.seconds, 3),
     }
+
+
+def _trial(done: ScenarioRun) -> dict[str, Any] | None:
+    """Where the run stands in the ledger, and what is left of its Sharpe ratio after all trials there."""
+    if done.trial is None or done.deflated is None:
+        return None
+    return {"number": done.trial.number, "hash": done.trial.hash, **done.deflated._asdict()}
 
 
 VERDICTS: Final = {

@@ -9,7 +9,9 @@ from pydantic import Field, model_validator
 from maxlib.core.config import Config
 from maxlib.market.bars import NS_PER_MINUTE
 
-DenialCode = Literal["POSITION_LIMIT", "MARKET_CLOSED", "TOO_LATE", "UNAFFORDABLE", "STALE_PATTERN", "NO_STRUCTURE"]
+DenialCode = Literal[
+    "POSITION_LIMIT", "MARKET_CLOSED", "TOO_LATE", "UNAFFORDABLE", "STALE_PATTERN", "NO_STRUCTURE"
+]
 
 
 class RiskConfig(Config):
@@ -55,26 +57,16 @@ class Denial(NamedTuple):
     actual: float
 
 
-def review(
-    config: RiskConfig,
-    *,
-    open_positions: int,
-    minutes_to_close: int,
-    formed_at: int,
-    last_exit: int,
-    equity_cents: int,
-    cash_cents: int,
-    cost_cents: int,
-) -> Allowed | Denial:
-    """Decide on one entry.
+def admit(
+    config: RiskConfig, *, open_positions: int, minutes_to_close: int, formed_at: int, last_exit: int
+) -> Denial | None:
+    """Whether an entry may be thought of at all, before anything is quoted; None = it may.
 
     Parameters
     ----------
     open_positions : positions held or being opened
     minutes_to_close : regular minutes left at the moment of the entry; 0 or less = closed
     formed_at, last_exit : of the pattern and of the newest closed trade (0 = none), UTC ns
-    equity_cents, cash_cents : account value at cost, and cash
-    cost_cents : premium and commission of one contract at the ask
     """
     if minutes_to_close <= 0:
         return Denial("MARKET_CLOSED", 0, minutes_to_close)
@@ -84,6 +76,17 @@ def review(
         return Denial("POSITION_LIMIT", config.max_positions, open_positions)
     if config.fresh_patterns and formed_at <= last_exit:
         return Denial("STALE_PATTERN", 0, (formed_at - last_exit) / NS_PER_MINUTE)
+    return None
+
+
+def size(config: RiskConfig, *, equity_cents: int, cash_cents: int, cost_cents: int) -> Allowed | Denial:
+    """How many units of an admitted entry.
+
+    Parameters
+    ----------
+    equity_cents, cash_cents : account value at cost, and cash that is free
+    cost_cents : what a unit can cost at most, commission of the entry included
+    """
     budget = min(cash_cents, int(equity_cents * config.risk_fraction))
     wanted = budget // cost_cents if config.contracts is None else config.contracts
     quantity = min(wanted, config.max_contracts)

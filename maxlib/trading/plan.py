@@ -18,6 +18,9 @@ class ExitPlan(Config):
     stop, tp1, tp2 : distances from the entry price as fractions of it (0.007 = 0.7 %);
         null = the signal's own level, which may be none
     tp1_fraction : share of the contracts closed at the first target (at least one contract)
+    second_target : leave with everything at the second target
+    on_close : watch the levels on closes only, not on touches. With `break_even` and `second_target`
+        off this is the rule that the original's code followed (spec §5), for comparison
     break_even : move the stop to the entry price after the first target
     trail : after the first target the stop follows the best close at this fraction of it; 0 = off
     hold_minutes : time limit from the entry
@@ -28,6 +31,8 @@ class ExitPlan(Config):
     tp1: float | None = Field(default=None, gt=0.0, lt=10.0)
     tp2: float | None = Field(default=None, gt=0.0, lt=10.0)
     tp1_fraction: float = Field(default=0.5, gt=0.0, le=1.0)
+    second_target: bool = True
+    on_close: bool = False
     break_even: bool = True
     trail: float = Field(default=0.005, ge=0.0, lt=1.0)
     hold_minutes: int = Field(default=120, ge=1, le=390)

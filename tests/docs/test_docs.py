@@ -16,8 +16,9 @@ from maxlib.app.cli import app
 from maxlib.data.report import MEANING
 from maxlib.research import run, scenario
 from maxlib.research.verdict import Verdict
-from maxlib.risk.sizing import DenialCode, RiskConfig, review
+from maxlib.risk.sizing import DenialCode, RiskConfig
 from maxlib.trading.orders import Purpose
+from tests.risk.test_sizing import review
 from tests.docs import pages
 
 ROOT = pages.ROOT

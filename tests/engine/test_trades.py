@@ -405,3 +405,31 @@ def test_a_strategy_that_leaves_nan_in_its_evidence_does_not_break_the_journal(f
         config(),
     )
     assert len(run.trades) == 1
+
+
+PUBLISHED = {"on_close": True, "break_even": False, "second_target": False}
+
+
+def test_the_published_rule_leaves_on_closes_and_knows_no_second_target() -> None:
+    """Spec §5: half at the first close beyond the target, the rest trailed from the best close."""
+    market = entered().bar("10:02", 500.0, 503.0, 497.0, 501.5)  # touches both levels, closes between
+    market.bar("10:03", 501.5, 502.9, 501.0, 502.6).bar("10:04", 502.6, 506.0, 502.6, 505.0)
+    market.bar("10:05", 505.0, 505.0, 499.0, 502.5).bar("10:06", 502.5, 503.0, 501.0, 502.0)
+    market.flat("10:07", "10:10", 502.0)
+    run = both(market.bars, strategy(stop=2.0, tp1=2.0, tp2=4.0), config(trail=0.005, **PUBLISHED))
+    fills = said(run, "fill")
+    # 502.6 is the first close beyond 502; the best close 505 trails at 505 - 2.525 = 502.475, which the
+    # close 502.5 stays above and the close 502.0 does not.
+    assert [(f["side"], f["quantity"], f["spot"]) for f in fills] == [
+        ("buy", 2, 500.0),
+        ("sell", 1, 502.6),
+        ("sell", 1, 502.0),
+    ]
+    assert run.trades[0].exit_at == at("10:07")
+
+
+def test_the_published_stop_waits_for_a_close_and_fills_there() -> None:
+    market = entered().bar("10:02", 500.0, 500.0, 497.0, 499.0).bar("10:03", 499.0, 499.0, 496.0, 496.5)
+    market.flat("10:04", "10:06", 497.0)
+    (trade,) = both(market.bars, strategy(stop=2.0, tp1=2.0), config(**PUBLISHED)).trades
+    assert (trade.reason, trade.exit_at, trade.exit_spot) == ("stop", at("10:04"), 496.5)

@@ -27,7 +27,8 @@ def rows(bars: list[Bar]) -> Any:
 def params(plan: Plan) -> Any:
     return EXITS.params(
         side=1 if plan.long else -1, day=DAY, entry=plan.entry, stop=plan.stop, tp1=plan.tp1, tp2=plan.tp2,
-        all_at_tp1=plan.all_at_tp1, break_even=plan.break_even, trail=plan.trail, deadline=plan.deadline,
+        all_at_tp1=plan.all_at_tp1, on_close=plan.on_close, break_even=plan.break_even, trail=plan.trail,
+        deadline=plan.deadline,
     )  # fmt: skip
 
 
@@ -68,7 +69,8 @@ def markets(draw: Any) -> list[Bar]:
 
 plans = st.builds(
     Plan, long=st.booleans(), entry=price, stop=maybe, tp1=maybe, tp2=maybe, all_at_tp1=st.booleans(),
-    break_even=st.booleans(), trail=st.sampled_from([0.0, 0.001, 0.005, 0.05]), deadline=st.integers(0, 2000),
+    on_close=st.booleans(), break_even=st.booleans(), trail=st.sampled_from([0.0, 0.001, 0.005, 0.05]),
+    deadline=st.integers(0, 2000),
 )  # fmt: skip
 
 
@@ -93,12 +95,21 @@ def test_exit_step_equals_the_trader_on_walks(seed: int, long: bool) -> None:
     sign = 1 if long else -1
     for stop, tp1, tp2, trail in ((0.7, 0.4, 1.2, 0.002), (3.0, 0.2, NAN, 0.001), (NAN, 0.3, 9.0, 0.0)):
         plan = Plan(
-            long, 100.0, 100 - sign * stop, 100 + sign * tp1, 100 + sign * tp2, False, True, trail, 15_000
+            long,
+            100.0,
+            100 - sign * stop,
+            100 + sign * tp1,
+            100 + sign * tp2,
+            False,
+            False,
+            True,
+            trail,
+            15_000,
         )
         assert_equal_to_twin(bars, plan)
 
 
-LONG = Plan(True, 100.0, 99.0, 101.0, 103.0, False, True, 0.005, 10**9)
+LONG = Plan(True, 100.0, 99.0, 101.0, 103.0, False, False, True, 0.005, 10**9)
 
 
 @pytest.mark.parametrize(

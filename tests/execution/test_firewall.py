@@ -17,6 +17,9 @@ from maxlib.execution.fills import FillConfig, NotFilled, fill
 from maxlib.execution.firewall import guard
 from maxlib.market.contract import Contract, Leg
 from maxlib.market.quotes import Quote
+from maxlib.research.published.champion_config import QQQ_ONLY
+from maxlib.research.published.itm import ItmAccounting
+from tests.contracts import tapes
 from tests.execution import doctored
 
 # --- each rule by hand: spot 600.00; "+1 C590 @1000" is a call at 590 bought for 1000 c a share
@@ -337,10 +340,26 @@ def itm_study(shared: Path) -> list[Bought]:
     return rows
 
 
-def test_every_fill_of_the_published_itm_study_is_stopped_as_below_intrinsic(
-    shared: Path, record_testsuite_property: Any
+def qqq_only(shared: Path) -> list[Bought]:
+    """The QQQ-only study's own trades, from the published room, on the 14 months that the slice has."""
+    trades = ItmAccounting(tapes.real(shared, tapes.YEAR), QQQ_ONLY).booked
+    return [
+        Bought(
+            str(t.entered),
+            Contract("QQQ", 20_000, "C" if t.side > 0 else "P", round(100 * t.strike)),
+            t.spot,
+            t.premium,
+            max(0.0, t.side * (t.spot - t.strike)),
+        )
+        for t in trades
+    ]
+
+
+@pytest.mark.parametrize(("study", "count"), [(itm_study, 587), (qqq_only, 567)])
+def test_every_fill_of_the_published_itm_studies_is_stopped_as_below_intrinsic(
+    shared: Path, record_testsuite_property: Any, study: Any, count: int
 ) -> None:
-    bought = itm_study(shared)
+    bought = study(shared)
     by_guard = by_fill = 0
     for row in bought:
         price = math.ceil(100 * row.premium)  # rounded in its favour
@@ -351,5 +370,5 @@ def test_every_fill_of_the_published_itm_study_is_stopped_as_below_intrinsic(
         by_guard += 1
         refused = fill(CROSS, legs, 1, [quote], moment)
         by_fill += isinstance(refused, NotFilled) and refused.code == "BELOW_INTRINSIC"
-    record_testsuite_property("ITM study: fills stopped as below intrinsic", by_guard)
-    assert (len(bought), by_guard, by_fill) == (587, 587, 587)
+    record_testsuite_property(f"{study.__name__}: fills stopped as below intrinsic", by_guard)
+    assert (len(bought), by_guard, by_fill) == (count, count, count)

@@ -6,12 +6,18 @@ import pytest
 
 from maxlib.core.config import parse
 from maxlib.core.errors import ConfigError
-from maxlib.risk.sizing import Allowed, Denial, RiskConfig, review
+from maxlib.risk.sizing import Allowed, Denial, RiskConfig, admit, size
 
 CALM = {
     "open_positions": 0, "minutes_to_close": 100, "formed_at": 0, "last_exit": 0,
     "equity_cents": 2_500_000, "cash_cents": 2_500_000, "cost_cents": 20_000,
 }  # fmt: skip
+
+
+def review(config: RiskConfig, **now: Any) -> Any:
+    """Both halves, as the machine asks them: whether to enter at all, then how much."""
+    money = {name: now.pop(name) for name in ("equity_cents", "cash_cents", "cost_cents")}
+    return admit(config, **now) or size(config, **money)
 
 
 def ask(config: dict[str, Any] | None = None, **now: Any) -> Any:

@@ -31,6 +31,7 @@ class Plan(NamedTuple):
     tp1: float
     tp2: float
     all_at_tp1: bool
+    on_close: bool
     break_even: bool
     trail: float
     deadline: int
@@ -55,6 +56,8 @@ def exits(bars: list[Bar], plan: Plan) -> list[Happened]:
         if not bar.regular:
             return [*out, Happened(settle=last)]
         last = bar.close
+        if plan.on_close:
+            bar = bar._replace(open=bar.close, high=bar.close, low=bar.close)
         if _below(plan, bar, stop):
             return [*out, Happened(stop=_worse(plan, bar.open, stop))]
         tp1 = tp2 = NAN

@@ -195,7 +195,7 @@ def test_coin_flips_lose_under_honest_prices(shared: Path) -> None:
 
 
 def test_booked_in_closing_order_and_late_decisions_left_out() -> None:
-    """A decision at 10:00 that stops out at 10:03 closes before one of 09:59 that waits; 15:55 is too late."""
+    """The long of 10:00 stops out at 10:02, before the short of 09:59 ends; 15:55 is too late."""
     bars = plain_day([500.0] * 61 + [500.0, 500.0, 496.0] + [500.0] * 60, begin=539)
     accounting = WaveAccounting(bars)
     both = accounting.book(Entries(np.array([60, 61]), np.array([-1, 1], np.int8))).pnl_usd

@@ -76,8 +76,9 @@ def readings(bars: Any) -> list[Any]:
     close as the first to count.
     """
     regular = (bars["minute"] >= 570) & (bars["minute"] < bars["close_minute"])
-    days, day = np.unique(bars["day"], return_inverse=True)
-    close = np.array([bars["close"][regular & (day == d)][-1] for d in range(len(days))])
+    days = np.unique(bars["day"][regular])
+    day = np.searchsorted(days, bars["day"]).clip(max=len(days) - 1)
+    close = np.array([bars["close"][regular & (bars["day"] == d)][-1] for d in days])
     made = []
     for log, about, least in itertools.product((True, False), ("n-1", "n", "zero"), (7, 8)):
         returns = np.diff(np.log(close)) if log else close[1:] / close[:-1] - 1
