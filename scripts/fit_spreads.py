@@ -370,10 +370,10 @@ def report_spreads(everything: list[Quotes]) -> None:
             f"QQQ's level {typical(blind)}"
         )
         near = np.abs(q.x) < 0.005
-        tick, model_ticks = (np.median(h[near] / s.floor[near] / 2) for h in (np.exp(s.y), np.exp(s.y - own)))
+        quoted, modelled = (np.median((np.exp(y) / s.floor)[near]) / 2 for y in (s.y, s.y - own))
         print(
-            f"    within 0.5 % of the money: {near.sum()} quotes, median half-spread {tick:.2f} ticks, left out "
-            f"{model_ticks:.2f}; typical error {typical(own[near])}"
+            f"    within 0.5 % of the money: {near.sum()} quotes, median half-spread {quoted:.2f} ticks, "
+            f"left out {modelled:.2f}; typical error {typical(own[near])}"
         )
         print(
             f"    covers {q.minutes.max():.0f} to {q.minutes.min():.0f} minutes left, moneyness "

@@ -37,6 +37,11 @@ class Bar(NamedTuple):
         return self.close_minute - (self.minute + 1)
 
     @property
+    def session_minutes(self) -> int:
+        """Length of that day's regular session."""
+        return self.close_minute - RTH_OPEN
+
+    @property
     def minutes_left_at_open(self) -> int:
         """Regular minutes from the START of this bar to the close."""
         return self.close_minute - self.minute if self.minute >= RTH_OPEN else 0

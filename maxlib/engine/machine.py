@@ -126,9 +126,11 @@ class Machine:
         )
         legs: tuple[Leg, ...] = ()
         if verdict is None:
-            market = Market(bar.ts, bar.close, bar.minutes_left, signal.sigma)
-            target = levels(signal, self.config.exits, bar.close)[1]
-            offer = self.desk.offer(signal.side, market, bar.day, target)
+            plan = self.config.exits
+            market = Market(bar.ts, bar.close, bar.minutes_left, signal.sigma, bar.session_minutes)
+            target = levels(signal, plan, bar.close)[1]
+            hold = min(plan.hold_minutes, bar.minutes_left - plan.force_close_minutes)
+            offer = self.desk.offer(signal.side, market, bar.day, target, hold)
             legs = offer.legs
             if offer.why:
                 package = package_name(legs) if legs else None

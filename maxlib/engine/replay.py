@@ -330,7 +330,8 @@ class ReplaySession:
         if position.entry is None or self._bar is None:
             return None, 0
         machine, bar = self._machine, self._bar
-        market = Market(bar.ts, bar.close, max(0, bar.minutes_left), self._sigma)
+        minutes = max(0, bar.minutes_left)
+        market = Market(bar.ts, bar.close, minutes, self._sigma, bar.session_minutes)
         worth = fees = 0
         for contract, count in position.held.items():
             quote = machine.desk.quote(contract, market)

@@ -52,7 +52,8 @@ class Shell:
         if not self.waiting:
             return
         waiting, self.waiting = self.waiting, []
-        market = Market(bar.ts - NS_PER_MINUTE, bar.open, bar.minutes_left_at_open, sigma)
+        start = bar.ts - NS_PER_MINUTE
+        market = Market(start, bar.open, bar.minutes_left_at_open, sigma, bar.session_minutes)
         for order in waiting:
             if arrival(self.fills, order.ts) > market.ts:
                 self.waiting.append(order)
@@ -88,7 +89,8 @@ class Shell:
             elif isinstance(command, Submit):
                 order = command.order
                 if order.trigger is not None:
-                    self._send(order, Market(bar.ts, order.trigger, bar.minutes_left, sigma), bar, sigma)
+                    market = Market(bar.ts, order.trigger, bar.minutes_left, sigma, bar.session_minutes)
+                    self._send(order, market, bar, sigma)
                 elif now is not None and arrival(self.fills, order.ts) <= now.ts:
                     self._send(order, now, bar, sigma, opening=True)  # it waited for the one just filled
                 else:

@@ -1,8 +1,7 @@
 """The desk: 0DTE packages of calls or puts at modelled quotes.
 
-History has no quotes here, so the desk models them: Black-Scholes-Merton mid on
-the trading clock, a half-spread that is the larger of a cent and a share of the
-premium, rounded to the option's tick. Every quote says that it is modelled.
+History has no quotes here, so the desk models them: a mid, a half-spread to each
+side, rounded to the option's tick. Every quote says that it is modelled.
 """
 
 from __future__ import annotations
@@ -17,12 +16,19 @@ from maxlib.market.contract import Contract, Leg
 from maxlib.market.instruments import Instrument
 from maxlib.market.quotes import Quote
 from maxlib.options.expiry import worst_cents
+from maxlib.options.modelled import Market as Moment
+from maxlib.options.modelled import modelled_mid
 from maxlib.options.pricing import bsm, years
 from maxlib.options.selection import SelectionConfig, select
+from maxlib.options.spreads import SpreadConfig, half_spread_cents
 from maxlib.options.structures import Kind, Listing, Structure, Unbuilt, build
+from maxlib.options.surface import SurfaceConfig
 
 STRIKES: Final = 40
 """Modelled strikes to each side of the money; QQQ lists more."""
+
+
+_SPREADS: Final = SpreadConfig()
 
 
 class DeskConfig(Config):
@@ -34,9 +40,12 @@ class DeskConfig(Config):
         several, the best reward to risk after costs is chosen
     moneyness : of the long option, "atm" or "itm1" (one strike in the money)
     strike_step : dollars between strikes, 1 or 5
+    model : "fitted" prices with the modelled chain (docs/modelled-chain.md): only the session's
+        variance, a smile, spreads as on real chains; "spec" with the convention of spec §12.1:
+        one volatility, the night's variance charged to the day, spreads as given here
     iv_scale : multiplies the modelled volatility (a band, not a knob to tune)
-    half_spread_cents, half_spread_fraction : half-spread = the larger of the
-        cents and the fraction of the premium, per side
+    half_spread_cents, half_spread_fraction : of model "spec": half-spread = the larger of
+        the cents and the fraction of the premium, per side
     spread_scale : multiplies the half-spread (a band, not a knob to tune)
     commission_cents : per contract and side
     min_reward_risk : a package below this reward to risk after costs is not traded
@@ -45,6 +54,7 @@ class DeskConfig(Config):
     structures: tuple[Kind, ...] = Field(default=("long",), min_length=1, strict=False)
     moneyness: Literal["atm", "itm1"] = "atm"
     strike_step: Literal[1, 5] = 1
+    model: Literal["fitted", "spec"] = "fitted"
     iv_scale: float = Field(default=1.0, gt=0.0, le=10.0)
     half_spread_cents: int = Field(default=1, ge=0, le=100)
     half_spread_fraction: float = Field(default=0.01, ge=0.0, le=0.5)
@@ -57,13 +67,15 @@ class Market(NamedTuple):
     """What the desk needs to know of the moment it quotes for.
 
     ts : UTC ns; spot : dollars; minutes : trading minutes to the expiry's close;
-    sigma : volatility in force (before `iv_scale`)
+    sigma : close-to-close volatility in force (before `iv_scale`)
+    session_minutes : of that day, 390 or 210
     """
 
     ts: int
     spot: float
     minutes: float
     sigma: float
+    session_minutes: int = 390
 
 
 class Offer(NamedTuple):
@@ -87,23 +99,49 @@ class Desk:
     def __init__(self, config: DeskConfig, instrument: Instrument) -> None:
         self.config = config
         self.instrument = instrument
+        self._fitted = SurfaceConfig(level_scale=config.iv_scale)
         self._selection = SelectionConfig(
             commission_cents=config.commission_cents, min_reward_risk=config.min_reward_risk
         )
 
     def quote(self, contract: Contract, market: Market) -> Quote:
         """The quote of a contract at a moment."""
-        return modelled_quote(self.config, self.instrument, contract, market)
+        mid, half = self._mid_and_half(contract, market)
+        tick = self.instrument.option_tick_cents
+        bid = round((mid - half) / tick) * tick
+        ask = max(tick, round((mid + half) / tick) * tick)
+        return Quote(contract, market.ts, bid if bid > 0 else None, ask, None, None, modelled=True)
+
+    def mid_cents(self, contract: Contract, market: Market) -> float:
+        """The modelled value of a contract at a moment, cents a share."""
+        return self._mid_and_half(contract, market)[0]
+
+    def _mid_and_half(self, contract: Contract, market: Market) -> tuple[float, float]:
+        config, strike = self.config, contract.strike
+        if config.model == "fitted":
+            now = Moment(market.spot, market.minutes, market.sigma, market.session_minutes)
+            mid, _ = modelled_mid(self._fitted, contract.right, strike, now)
+            inside = (market.spot - strike) * (1.0 if contract.right == "C" else -1.0) / market.spot
+            half = half_spread_cents(_SPREADS, mid, inside, market.minutes, market.spot)
+            return mid, config.spread_scale * half
+        sigma = market.sigma * config.iv_scale
+        mid = 100.0 * bsm(contract.right, market.spot, strike, years(market.minutes), sigma)
+        half = max(float(config.half_spread_cents), config.half_spread_fraction * mid)
+        return mid, config.spread_scale * half
 
     def fee_cents(self, legs: tuple[Leg, ...]) -> int:
         """Commission of trading one unit of a package."""
         return self.config.commission_cents * sum(abs(leg.ratio) for leg in legs)
 
-    def offer(self, side: int, market: Market, expiry: int, target: float) -> Offer:
+    def offer(self, side: int, market: Market, expiry: int, target: float, hold: float = 390) -> Offer:
         """The package for a direction, quoted now.
 
-        `target` is where the underlying is meant to go, dollars; NaN = the signal does not say,
-        and only a long option can be bought.
+        Parameters
+        ----------
+        target : where the underlying is meant to go, dollars; NaN = the signal does not say,
+            and only a long option can be bought
+        hold : minutes until the plan leaves at the latest; the reward of a candidate is what it is
+            worth then, with the underlying at the target
         """
         if self.config.structures == ("long",) or math.isnan(target):
             contract = choose(self.config, self.instrument, side, market.spot, expiry)
@@ -112,7 +150,14 @@ class Desk:
             return self._offer((Leg(contract, 1),), ask, math.inf, {})
         listing = self.listing(market.spot, expiry)
         built = [self._build(kind, listing, side, market.spot, target) for kind in self.config.structures]
-        found = select(built, lambda contract: self.quote(contract, market), target, self._selection)
+        later = market._replace(spot=target, minutes=max(1.0, market.minutes - hold))
+
+        def worth(candidate: Structure) -> float:
+            return sum(leg.ratio * self.mid_cents(leg.contract, later) for leg in candidate.legs) / 100
+
+        found = select(
+            built, lambda contract: self.quote(contract, market), target, self._selection, worth=worth
+        )
         why: dict[str, str] = {
             rank.candidate.kind: rank.sentence for rank in found.ranked if rank.loss is not None
         }
@@ -152,14 +197,3 @@ def choose(config: DeskConfig, instrument: Instrument, side: int, spot: float, e
     if config.moneyness == "itm1":
         strike -= side * config.strike_step
     return Contract(instrument.symbol, expiry, "C" if side > 0 else "P", strike * 100)
-
-
-def modelled_quote(config: DeskConfig, instrument: Instrument, contract: Contract, market: Market) -> Quote:
-    """The modelled quote of a contract at a moment; what is worth less than its half-spread has no bid."""
-    t = years(market.minutes)
-    mid = 100.0 * bsm(contract.right, market.spot, contract.strike, t, market.sigma * config.iv_scale)
-    half = config.spread_scale * max(float(config.half_spread_cents), config.half_spread_fraction * mid)
-    tick = instrument.option_tick_cents
-    bid = round((mid - half) / tick) * tick
-    ask = max(tick, round((mid + half) / tick) * tick)
-    return Quote(contract, market.ts, bid if bid > 0 else None, ask, None, None, modelled=True)

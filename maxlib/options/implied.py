@@ -11,7 +11,20 @@ answer stands if every volatility that could have made the price lies within TIC
 it: the price is computed anew at both ends of that span, no linear approximation. Without
 one, if the rounding over vega is within ROUNDING_TOLERANCE of it.
 
-Solved by `maxlib.options.black` rather than by a library: ACCURACY
+The forward, the discount and t are taken as they are given.
+
+Measured against 50 digits (`tests/options/test_implied.py`; spot 600, strikes 300 to 900,
+volatility 0.05 to 3, rates 0 and 4 %), largest relative error of an answered volatility:
+
+    390 to 45 days        6e-15 out of the money     8e-11 in the money
+    45 days to 1 day      4e-14                      4e-10
+    390 to 31 minutes     2e-13                      4e-10
+    30 minutes to 1       6e-13                      3e-10
+
+With a forward free of rounding it is 2e-15 out of the money. It is written here and not
+taken from a library because of speed and of that test: `python -m benchmarks pricing` runs
+the peers beside it on a million options (here 150 ns an option and core, the fastest peer
+420) and counts the numbers they return where no volatility is determined.
 """
 
 from __future__ import annotations
@@ -111,9 +124,10 @@ def implied_kernel(
         return math.nan, 3.0
     value, blur = _time_value(sign, price, forward, strike, discount, half_tick)
     ceiling = min(forward, strike)
-    if value < -blur:
+    outside = blur + 4.0 * _ROUNDING * max(price / discount, forward, strike)  # roundings are no arbitrage
+    if value < -outside:
         return math.nan, 1.0
-    if value > ceiling + blur:
+    if value > ceiling + outside:
         return math.nan, 2.0
     if value <= blur or value >= ceiling - blur:  # zero, or infinity, is among the volatilities
         return math.nan, 5.0

@@ -52,20 +52,26 @@ class Modelled(NamedTuple):
     sigma: float
 
 
-def modelled_quote(config: ModelConfig, right: str, strike: float, market: Market) -> Modelled:
-    """Bid and ask of a call ("C") or put ("P") on its last day.
+def modelled_mid(config: SurfaceConfig, right: str, strike: float, market: Market) -> tuple[float, float]:
+    """Value in cents a share of a call ("C") or put ("P") on its last day, and its volatility.
 
     The forward is the spot: rates and dividends of a few hours are left out.
     """
     spot, left = market.spot, market.minutes_left
-    vol = sigma(config.surface, market.level, strike, spot, left, market.session_minutes)
+    vol = sigma(config, market.level, strike, spot, left, market.session_minutes)
     call = strike >= spot
     mid = bsm("C" if call else "P", spot, strike, years(left), vol)
-    inside = spot - strike if right == "C" else strike - spot
     if (right == "C") != call:  # the other one by parity, so that it holds to the last digit
-        mid += inside
-    mid_cents = 100.0 * mid
-    half = half_spread_cents(config.spreads, mid_cents, inside / spot, left, spot)
+        mid += spot - strike if right == "C" else strike - spot
+    return 100.0 * mid, vol
+
+
+def modelled_quote(config: ModelConfig, right: str, strike: float, market: Market) -> Modelled:
+    """Bid and ask of a call ("C") or put ("P") on its last day."""
+    spot = market.spot
+    mid_cents, vol = modelled_mid(config.surface, right, strike, market)
+    inside = spot - strike if right == "C" else strike - spot
+    half = half_spread_cents(config.spreads, mid_cents, inside / spot, market.minutes_left, spot)
     tick = config.spreads.tick_cents
     bid = math.floor((mid_cents - half) / tick + 1e-9) * tick
     ask = max(1, math.ceil((mid_cents + half) / tick - 1e-9)) * tick

@@ -1,11 +1,30 @@
 """Black-Scholes-Merton prices and greeks of European options: one, arrays of them, and inside steps.
 
-One formula, `bsm_kernel` and `greeks_kernel`: `bsm` and `greeks` run it as plain Python
-(nothing is compiled), `prices` and `all_greeks` compiled over columns, and the three agree
-to the bit. It is written here and not taken from a library because none of those measured
-(`python -m benchmarks pricing`) is faster, and none can be called inside a step.
+`greeks`, `prices`, `all_greeks` and the kernels `price_kernel` and `greeks_kernel` are one
+formula, and agree to the bit: `greeks` runs it as plain Python (nothing is compiled), the
+array functions eight rows at a time on threads. A price is the intrinsic value of the
+forward and the time value of the out-of-the-money twin, so a cheap option keeps all its digits.
 
-ACCURACY_TABLE
+`bsm` and `bsm_kernel` are the textbook's difference of two products, kept to the bit because
+the results of older runs depend on it. It loses the digits of cheap options: its error is
+absolute. For prices that are to be inverted take the others.
+
+Measured against 50 digits (`tests/options/test_pricing.py`; spot 600, strikes 300 to 900,
+volatility 0.05 to 3, rates 0 and 4 %), largest absolute errors, and the relative one of price
+and gamma; `bsm` 2e-13 throughout:
+
+                        price  delta  gamma  theta  vega   rho    relative
+    390 to 45 days      3e-13  3e-15  2e-16  3e-13  5e-13  7e-13  8e-14
+    45 days to 1 day    3e-13  7e-15  3e-15  3e-12  4e-13  3e-13  4e-13
+    390 to 31 minutes   2e-13  3e-14  9e-15  2e-11  3e-13  2e-14  3e-12
+    30 minutes to 1     2e-13  3e-13  2e-14  1e-9   1e-13  1e-14  3e-11
+
+The relative errors of the last rows are those of options of 1e-100 dollars; they grow with
+the square of the distance to the strike in deviations.
+
+Written here and not taken from a library because `python -m benchmarks pricing` finds none
+as fast (here 35 ns a core for price and five greeks; numpy with scipy's normal distribution
+52, the fastest library 290), and none can be called inside a step.
 """
 
 from __future__ import annotations

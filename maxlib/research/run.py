@@ -34,13 +34,18 @@ from maxlib.research.trials import Entry, TrialLedger, days_of, trial_of
 from maxlib.research.verdict import Judgement, Verdict, judge
 
 MODELLED: Final = (
-    "Option prices are modelled (Black-Scholes-Merton on the trading clock, realised volatility, "
-    "modelled spread): no quote of that day was available."
+    "Option prices are modelled (realised volatility of the closes before, of which the session's share, "
+    "with a smile and spreads fitted on real chains, see docs/modelled-chain.md): no quote of that day "
+    "was available."
+)
+CONVENTION: Final = (
+    "Option prices are modelled by the convention of spec §12.1 (Black-Scholes-Merton on the trading clock, "
+    "realised volatility, a spread of the larger of a cent and 1 %): no quote of that day was available."
 )
 OVERNIGHT: Final = (
     "The volatility is close to close and its clock stops overnight, as in spec §12.1: the night's variance "
     "is charged to the day, so options are too dear (1.3 times in volatility where 40 % of the variance "
-    "comes overnight). Part of a loss is this convention; desk.iv_scale shows how much."
+    "comes overnight). Part of a loss is this convention; desk.model=fitted shows how much."
 )
 
 
@@ -155,8 +160,7 @@ def result(done: ScenarioRun) -> dict[str, Any]:
         "denials": done.run.denials,
         "notes": [
             *([done.scenario.fills.banner] if done.scenario.fills.banner else []),
-            MODELLED,
-            OVERNIGHT,
+            *((CONVENTION, OVERNIGHT) if done.scenario.desk.model == "spec" else (MODELLED,)),
             *done.scenario.notes,
         ],
         "journal": {"entries": len(done.run.journal.entries), "head": done.run.journal.head},

@@ -34,6 +34,8 @@ _COLUMNS: Final = (("trades", 54), ("won", 116), ("P&L", 220), ("of the account"
 """Heads of the columns beside the waterfall, and where they end, px right of the bars."""
 _SMALL: Final = 0.15
 """Steps below this share of the highest one cannot be told from zero: they get a panel of their own."""
+_DOTS: Final = 0.42
+"""How far the dots of a row may stand from its middle, in rows."""
 
 
 # --- waterfall
@@ -58,34 +60,14 @@ def waterfall(done: ScenarioRun, steps: Sequence[Step], account_usd: float, titl
         column_widths=[1.0] if near is None else [0.58, 0.42],
     )  # fmt: skip
     _base(done, title, 116 + _ROW_PX * rows, figure)
-    before = np.concatenate(([0.0], level[:-1], [0.0]))
-    after = np.append(level, level[-1])
-    hover = [f"{name}: {money(pnl)}" for name, _, _, _, pnl in steps] + [f"left: {money(level[-1])}"]
     low, high = min(0.0, float(level.min())), max(0.0, float(level.max()))
     pad = 0.04 * (high - low) or 1.0
-    for column, span in enumerate(((low - pad, high + pad), near), start=1):
-        if span is None:
-            continue
-        figure.add_bar(
-            x=after - before, base=before, y=np.arange(rows), orientation="h", width=0.56,
-            marker={"color": _step_colours(after - before), "line": {"width": 0}},
-            hovertext=hover, hoverinfo="text", row=1, col=column,
-        )  # fmt: skip
-        for y, x in enumerate(level):  # to the row below, where the next bar begins
-            figure.add_scatter(
-                x=[x, x], y=[y, y + 1], mode="lines", hoverinfo="skip", row=1, col=column,
-                line={"color": theme.MUTED, "width": 1, "dash": "dot"},
-            )  # fmt: skip
-        figure.add_vline(x=0, line={"color": theme.TEXT, "width": 1}, row=1, col=column)
-        figure.update_xaxes(range=span, tickformat="$,.3~s", nticks=5, row=1, col=column)
+    hover = [f"{name}: {money(pnl)}" for name, _, _, _, pnl in steps] + [f"left: {money(level[-1])}"]
+    _bars(figure, level, hover, (low - pad, high + pad), 1)
+    if near is not None:
+        _bars(figure, level, hover, near, 2)
     if (near or (low - pad, 0.0))[0] <= -account_usd:
         _account_gone(figure, account_usd, 1 if near is None else 2)
-    if near is not None:
-        beyond = [y for y in range(rows) if max(before[y], after[y]) > near[1]]
-        figure.add_scatter(
-            x=[near[1]] * len(beyond), y=beyond, mode="markers", cliponaxis=False, hoverinfo="skip",
-            marker={"symbol": "triangle-right", "size": 9, "color": theme.MUTED}, row=1, col=2,
-        )  # fmt: skip
     _step_texts(figure, steps, account_usd)
     figure.update_yaxes(range=[rows - 0.5, -0.5], showticklabels=False, showgrid=False, title_text="")
     figure.update_xaxes(title_text="P&L, $" if near is None else "P&L, $: all of it", row=1, col=1)
@@ -94,6 +76,35 @@ def waterfall(done: ScenarioRun, steps: Sequence[Step], account_usd: float, titl
     return figure.update_layout(
         showlegend=False, barmode="overlay", margin={"l": _LABELS_PX, "r": 330, "t": 72, "b": 52}
     )
+
+
+def _bars(
+    figure: go.Figure, level: Floats, hover: Sequence[str], span: tuple[float, float], column: int
+) -> None:
+    """Each bar from the P&L before to the P&L after; claim and end from zero. Marks where one leaves."""
+    before = np.concatenate(([0.0], level[:-1], [0.0]))
+    after = np.append(level, level[-1])
+    rows = np.arange(len(after))
+    figure.add_bar(
+        x=after - before, base=before, y=rows, orientation="h", width=0.56, hovertext=hover, hoverinfo="text",
+        marker={"color": _step_colours(after - before), "line": {"width": 0}}, row=1, col=column,
+    )  # fmt: skip
+    for y, x in enumerate(level):  # to the row below, where the next bar begins
+        figure.add_scatter(
+            x=[x, x], y=[y, y + 1], mode="lines", hoverinfo="skip", row=1, col=column,
+            line={"color": theme.MUTED, "width": 1, "dash": "dot"},
+        )  # fmt: skip
+    for edge, symbol, beyond in (
+        (span[0], "triangle-left", np.minimum(before, after) < span[0]),
+        (span[1], "triangle-right", np.maximum(before, after) > span[1]),
+    ):
+        figure.add_scatter(
+            x=np.full(int(beyond.sum()), edge), y=rows[beyond], mode="markers", name="goes on",
+            marker={"symbol": symbol, "size": 9, "color": theme.MUTED}, cliponaxis=False, hoverinfo="skip",
+            row=1, col=column,
+        )  # fmt: skip
+    figure.add_vline(x=0, line={"color": theme.TEXT, "width": 1}, row=1, col=column)
+    figure.update_xaxes(range=span, tickformat="$,.3~s", nticks=5, row=1, col=column)
 
 
 def _near_zero(level: Floats) -> tuple[float, float] | None:
@@ -139,7 +150,7 @@ def _step_texts(figure: go.Figure, steps: Sequence[Step], account_usd: float) ->
         _beside(figure, label, 0.0, 16 - _LABELS_PX, "left", "y", y, theme.TEXT)
         texts = (
             f"{trades:,}", share(win_rate if trades else None), money(pnl, sign=True),
-            f"{100 * pnl / account_usd:+,.1f} %".replace("-", "−"),
+            signed_share(pnl / account_usd),
         )  # fmt: skip
         for (_, right), text in zip(_COLUMNS, texts, strict=True):
             _beside(figure, f"<b>{text}</b>" if total else text, 1.0, right, "right", "y", y, theme.TEXT)
@@ -154,6 +165,15 @@ def _beside(
         text=text, x=x, xref="paper", xshift=shift, xanchor=side, align=side, y=y, yref=yref,
         showarrow=False, font={"size": 12, "color": colour}, **more,
     )  # fmt: skip
+
+
+def signed_share(value: float) -> str:
+    """A share with its sign, as per cent.
+
+    >>> signed_share(7.2559), signed_share(-0.744)
+    ('+725.6 %', '−74.4 %')
+    """
+    return f"{100 * value:+,.1f} %".replace("-", "−")
 
 
 # --- placebo
@@ -177,9 +197,10 @@ def placebo_distribution(done: ScenarioRun, placebo: Placebo | None) -> go.Figur
         f"their mean and its {100 * (1 - LEVEL):g} % lower bound",
     )
     pnl = np.sort(np.array(placebo.each))
+    span = _around([*pnl, placebo.own_pnl_usd])
     figure.add_scatter(
-        x=pnl, y=1 + _spread(pnl), mode="markers", cliponaxis=False, hoverinfo="text",
-        hovertext=[money(x, sign=True) for x in pnl],
+        x=pnl, y=1 + _spread(pnl, 0.013 * (span[1] - span[0])), mode="markers", cliponaxis=False,
+        hovertext=[money(x, sign=True) for x in pnl], hoverinfo="text", name="seeds",
         marker={
             "size": 9, "color": [theme.UP if x > 0 else theme.DOWN for x in pnl],
             "symbol": ["circle" if x > 0 else "circle-open" for x in pnl], "line": {"width": 1.5},
@@ -199,11 +220,7 @@ def placebo_distribution(done: ScenarioRun, placebo: Placebo | None) -> go.Figur
             hoverinfo="text", hovertext=money(x, sign=True),
         )  # fmt: skip
     figure.add_vline(x=0, line={"color": theme.TEXT, "width": 1})
-    figure.update_xaxes(
-        title_text="P&L of the whole period, $",
-        tickformat="$,.3~s",
-        range=_around([*pnl, placebo.own_pnl_usd]),
-    )
+    figure.update_xaxes(title_text="P&L of the whole period, $", tickformat="$,.3~s", range=span)
     figure.update_yaxes(
         side="left", tickvals=[2, 1, 0], ticktext=rows, range=[-0.6, 2.7], showgrid=False,
         tickfont={"size": 12, "color": theme.TEXT},
@@ -211,15 +228,16 @@ def placebo_distribution(done: ScenarioRun, placebo: Placebo | None) -> go.Figur
     return figure.update_layout(showlegend=False, margin={"l": 240, "r": 40})
 
 
-def _spread(ordered: Floats) -> Floats:
-    """Heights that keep neighbours apart: those nearer than a dot stand above each other."""
-    width = 0.012 * float(np.ptp(ordered)) or 1.0
+def _spread(ordered: Floats, width: float) -> Floats:
+    """Heights that keep neighbours apart: those nearer than `width` stand above each other."""
     place = np.zeros(len(ordered))
     stacked, left = 0, ordered[0]
     for i, x in enumerate(ordered[1:], start=1):
         stacked, left = (stacked + 1, left) if x - left < width else (0, x)
         place[i] = 0.16 * ((stacked + 1) // 2) * (-1) ** stacked
-    return place
+    tallest = np.abs(place).max()
+    spread: Floats = place * min(1.0, _DOTS / tallest) if tallest else place
+    return spread
 
 
 def _around(values: Sequence[float]) -> tuple[float, float]:
@@ -261,8 +279,8 @@ def _bearable(band: Band) -> str:
         return ""
     cost = f"costs {money(band.paid_usd)} a contract there and back"
     if band.break_even_usd <= 0:
-        return f" · {cost}, and loses {money(-band.break_even_usd)} without"
-    return f" · {cost}, breaks even at {money(band.break_even_usd)}"
+        return f" · {cost}; loses {money(-band.break_even_usd)} even without"
+    return f" · {cost}; breaks even at {money(band.break_even_usd)}"
 
 
 def _strip(figure: go.Figure, band: Band) -> None:

@@ -13,7 +13,7 @@ from maxlib.research.autopsy import Bargain
 from maxlib.research.band import Band
 from maxlib.research.placebo import Placebo
 from maxlib.views.bargain_figures import Package
-from maxlib.views.honesty_figures import Step
+from maxlib.views.honesty_figures import Step, signed_share
 from maxlib.views.tables import FIGURES, Result, _table, banner, esc, figure, interval, money, share, tone
 
 _EXAMPLES: Final = 12
@@ -24,7 +24,7 @@ def head(result: Result, published: Result) -> str:
     figures = published["figures"]
     words = (
         f"{figures['trades']:,} trades, {share(figures['win_rate'])} won, "
-        f"P&L {money(figures['pnl_usd'], sign=True)} ({_percent(figures['return_share'])} of the account)"
+        f"P&L {money(figures['pnl_usd'], sign=True)} ({signed_share(figures['return_share'])} of the account)"
     )
     warnings = "".join(f"<p>{esc(note)}</p>" for note in published["notes"])
     return (
@@ -106,7 +106,7 @@ def waterfall(steps: Sequence[Step], account_usd: float) -> str:
             f"<tr><th scope=row>{number} {esc(name)}</th><td class=text>{esc(cause)}</td>"
             f"<td>{trades:,}</td><td>{share(win_rate if trades else None)}</td>"
             f'<td class="{tone(change)}">{money(change, sign=True)}</td>'
-            f'<td class="{tone(pnl)}">{money(pnl, sign=True)}</td><td>{_percent(pnl / account_usd)}</td></tr>'
+            f'<td class="{tone(pnl)}">{money(pnl, sign=True)}</td><td>{signed_share(pnl / account_usd)}</td></tr>'
         )
         before = pnl
     header = ("step", "what is put right", "trades", "won", "change", "P&L", "of the account")
@@ -148,12 +148,3 @@ def _examples(words: str, header: Sequence[str], rows: Iterable[str], kind: str 
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _percent(value: float) -> str:
-    """A share of the account with its sign.
-
-    >>> _percent(7.2559), _percent(-0.744)
-    ('+725.6 %', '−74.4 %')
-    """
-    return f"{100 * value:+,.1f} %".replace("-", "−")

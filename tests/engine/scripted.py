@@ -108,7 +108,7 @@ class Market:
 
 def config(*, desk: Any = None, risk: Any = None, **exits: Any) -> MachineConfig:
     return MachineConfig(
-        desk=DeskConfig(**(desk or {})),
+        desk=DeskConfig(**{"model": "spec", **(desk or {})}),  # prices that a hand can check
         risk=RiskConfig(**{"contracts": 2, **(risk or {})}),
         exits=ExitPlan(**exits),
     )

@@ -9,7 +9,7 @@ from maxlib.engine.backtest import Run, backtest
 from maxlib.engine.machine import MachineConfig
 from maxlib.execution.fills import FillConfig
 from maxlib.strategies.signal import DISTANCE
-from tests.engine.scripted import DAY, LONG, SHORT, Market, at, bid_ask, both, config, said, strategy
+from tests.engine.scripted import DAY, LONG, SHORT, Market, at, bid_ask, both, bsm, config, said, strategy
 
 
 def run_of(kind: str, market: Market, **exits: Any) -> Run:
@@ -119,10 +119,11 @@ def test_the_best_reward_to_risk_is_chosen_and_the_journal_says_why_the_others_l
     settings = config(
         desk={"structures": ("long", "vertical", "fly"), "min_reward_risk": 0.1},
         risk={"contracts": 1},
-        hold_minutes=5,
+        hold_minutes=390,
     )
     run = both(market.bars, strategy(tp1=5.0, basis=DISTANCE), settings)
     (chosen,) = said(run, "selected")
+    # 359 minutes are left at 10:01; the plan leaves 5 minutes before the close at the latest.
     contracts = {"long": (500,), "vertical": (500, 505), "fly": (501, 505, 509)}
     ratios = {"long": (1,), "vertical": (1, -1), "fly": (1, -2, 1)}
     figures = {}
@@ -131,7 +132,8 @@ def test_the_best_reward_to_risk_is_chosen_and_the_journal_says_why_the_others_l
         paid = sum(n * q[1 if n > 0 else 0] for n, q in zip(ratios[kind], quotes, strict=True))
         spread = sum(abs(n) * (q[1] - q[0]) for n, q in zip(ratios[kind], quotes, strict=True))
         costs = 2 * sum(map(abs, ratios[kind])) * 65 + 100 * spread / 2
-        reward = 100 * 100 * sum(n * max(0, 505 - k) for n, k in zip(ratios[kind], strikes, strict=True))
+        worth = sum(n * bsm("C", 505, k, 5) for n, k in zip(ratios[kind], strikes, strict=True))
+        reward = 100 * 100 * worth
         figures[kind] = (reward - 100 * paid - costs) / (100 * paid + costs)
     best = max(figures, key=lambda kind: figures[kind])
     assert run.trades[0].legs[0].contract.strike == contracts[best][0]

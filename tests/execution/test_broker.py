@@ -19,7 +19,7 @@ CALL = Contract("QQQ", 20090, "C", 50000)
 
 
 def broker(**desk: Any) -> SimulatedBroker:
-    return SimulatedBroker(Desk(DeskConfig(**desk), instrument("QQQ")), FillConfig())
+    return SimulatedBroker(Desk(DeskConfig(model="spec", **desk), instrument("QQQ")), FillConfig())
 
 
 def order(side: Any, quantity: int = 3, contract: Contract = CALL) -> Order:

@@ -1,12 +1,17 @@
 """Strikes and modelled quotes."""
 
+import math
 from typing import Any
 
 import pytest
 
 from maxlib.market.instruments import Instrument, instrument
 from maxlib.market.quotes import Quote
-from maxlib.options.desk import DeskConfig, Market, choose, modelled_quote
+from maxlib.options.desk import Desk, DeskConfig, Market, choose
+from maxlib.options.modelled import Market as Moment
+from maxlib.options.modelled import modelled_mid
+from maxlib.options.spreads import SpreadConfig, half_spread_cents
+from maxlib.options.surface import SurfaceConfig
 from tests.engine.scripted import bid_ask
 
 QQQ = instrument("QQQ")
@@ -41,9 +46,9 @@ def test_long_is_a_call_and_short_a_put_named_as_the_exchange_names_them() -> No
 
 
 def quote(spot: float, minutes: float = 60.0, right: int = 1, of: Instrument = QQQ, **desk: Any) -> Quote:
-    config = DeskConfig(**desk)
+    config = DeskConfig(**{"model": "spec", **desk})
     contract = choose(config, of, right, 500.0, 20_090)
-    return modelled_quote(config, of, contract, Market(0, spot, minutes, 0.2))
+    return Desk(config, of).quote(contract, Market(0, spot, minutes, 0.2))
 
 
 @pytest.mark.parametrize("spot", [480.0, 499.37, 500.0, 503.21, 520.0])
@@ -82,3 +87,51 @@ def test_a_nickel_tick_rounds_both_sides_to_nickels() -> None:
 def test_scaling_the_volatility_scales_what_the_quote_is_priced_with() -> None:
     made = quote(500.0, iv_scale=1.25)
     assert (made.bid_cents, made.ask_cents) == bid_ask("C", 500.0, 500, 60, sigma=0.25)
+
+
+# --- the fitted model
+
+
+def test_the_fitted_desk_quotes_the_modelled_chain_rounded_to_the_nearest_cent() -> None:
+    """Mid and half-spread are those of the modelled chain, which its own tests hold to real quotes."""
+    for spot, minutes in ((500.0, 300.0), (503.2, 60.0), (497.1, 5.0)):
+        now = Moment(spot, minutes, 0.2)
+        mid, _ = modelled_mid(SurfaceConfig(), "C", 500.0, now)
+        half = half_spread_cents(SpreadConfig(), mid, (spot - 500.0) / spot, minutes, spot)
+        made = quote(spot, minutes, model="fitted")
+        assert (made.bid_cents or 0, made.ask_cents) == (max(0, round(mid - half)), max(1, round(mid + half)))
+        assert made.modelled
+
+
+def test_the_fitted_desk_charges_the_session_only() -> None:
+    """At the open a day's option is worth √0.577 of what the close-to-close volatility would make it."""
+    spec, fitted = quote(500.0, 390.0), quote(500.0, 390.0, model="fitted")
+    assert fitted.ask_cents is not None
+    assert spec.ask_cents is not None
+    assert fitted.ask_cents / spec.ask_cents == pytest.approx(math.sqrt(0.577), rel=0.02)
+
+
+def test_bands_scale_the_fitted_desk_too() -> None:
+    plain, dear, free = (
+        quote(500.0, model="fitted", **more) for more in ({}, {"iv_scale": 2.0}, {"spread_scale": 0.0})
+    )
+    assert dear.ask_cents > 1.8 * plain.ask_cents
+    assert free.ask_cents == free.bid_cents
+
+
+def test_a_half_day_has_the_variance_of_its_minutes() -> None:
+    """13:00 close: 210 minutes hold 210/390 of a full session's variance."""
+    config = DeskConfig()
+    contract = choose(config, QQQ, 1, 500.0, 20_090)
+    desk = Desk(config, QQQ)
+    full = desk.mid_cents(contract, Market(0, 500.0, 390.0, 0.2))
+    half = desk.mid_cents(contract, Market(0, 500.0, 210.0, 0.2, 210))
+    assert half / full == pytest.approx(math.sqrt(210 / 390), rel=1e-3)
+
+
+def test_the_reward_of_a_candidate_is_its_worth_when_the_plan_leaves() -> None:
+    """A fly is worth its payoff at expiry only; two hours before, most of it is still time value."""
+    desk = Desk(DeskConfig(model="spec", structures=("long", "fly"), min_reward_risk=0.0), QQQ)
+    now = Market(0, 500.0, 300.0, 0.2)
+    kinds = [len(desk.offer(1, now, 20_090, 505.0, hold=hold).legs) for hold in (300.0, 60.0)]
+    assert kinds == [3, 1], "held to the close the fly pays best; left after an hour the long does"
