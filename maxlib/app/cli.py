@@ -231,7 +231,8 @@ def audit(
 
     chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
     tape = load_tape(chosen.data)
-    found = auditor.audit(tape.bars, chosen.strategy.build(), chosen.machine, cuts, seed)
+    level = run.level_of(chosen, tape)
+    found = auditor.audit(tape.bars, chosen.strategy.build(), chosen.machine, cuts, seed, level)
     if json_file is not None:
         run.write_json(json_file, {"scenario": chosen.name, "seed": seed, **found.as_dict()})
     _console().print(

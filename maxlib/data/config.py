@@ -45,6 +45,8 @@ class DataConfig(Config):
     allow_jumps : bool
         Let bars through that reach more than 20 % away from the close before them.
         They are still counted and shown.
+    vix : str or None
+        A file of daily VIX closes beside a file or the catalog; found as `path` is.
     simulator : SimulatorConfig or None
         The market to simulate (source "simulator" only); None = the standard one.
     """
@@ -58,6 +60,7 @@ class DataConfig(Config):
     end: dt.date | None = Field(default=None, strict=False)
     allow_incomplete: bool = False
     allow_jumps: bool = False
+    vix: str | None = Field(default=None, min_length=1)
     simulator: SimulatorConfig | None = None
 
     @field_validator("zone")
@@ -80,6 +83,10 @@ class DataConfig(Config):
             value = getattr(self, field)
             if self.source != "file" and value != "auto":
                 raise ValueError(f'{field} "{value}" needs source "file", but source is "{self.source}"')
+        if self.source == "simulator" and self.vix is not None:
+            raise ValueError(
+                f"vix {self.vix!r} needs bars from a file or the catalog: the simulator has its own"
+            )
         if self.source != "simulator" and self.simulator is not None:
             market = f'simulator (market "{self.simulator.market}", seed {self.simulator.seed})'
             raise ValueError(f'{market} needs source "simulator", but source is "{self.source}"')

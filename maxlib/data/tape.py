@@ -10,6 +10,7 @@ from maxlib.data import catalog, files
 from maxlib.data.quality import gate
 from maxlib.data.raw import Raw, from_bars
 from maxlib.data.simulator import Simulated, SimulatorConfig, simulate
+from maxlib.data.vix import read_vix
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,8 +43,7 @@ class Tape:
     file_sha256 : str or None
         Of the source file; None for simulated bars and for several merged imports.
     vix : array of (day, close) or None
-        Daily VIX closes in points, `day` as in `BAR.day`; known after that day's close. Only
-        the simulator brings one.
+        Daily VIX closes in points, `day` as in `BAR.day`; known after that day's close.
     truth : tuple or None
         Planted patterns of the simulator.
     """
@@ -103,9 +103,13 @@ def load(config: DataConfig) -> Tape:
         quality=quality,
         sha256=sha256(bars.tobytes()),
         file_sha256=raw.file_sha256,
-        vix=None if made is None else made.vix,
+        vix=_vix(config) if made is None else made.vix,
         truth=None if made is None else made.truth,
     )
+
+
+def _vix(config: DataConfig) -> NDArray[np.void] | None:
+    return None if config.vix is None else read_vix(catalog.resolve(config.vix))
 
 
 def _from_path(config: DataConfig) -> tuple[Raw, Source]:

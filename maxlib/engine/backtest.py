@@ -63,6 +63,7 @@ def backtest(
     run: str = "",
     *,
     journal: Journal | None = None,
+    level: NDArray[np.float64] | None = None,
     leap: bool = True,
     finish: bool = True,
 ) -> Run:
@@ -73,6 +74,7 @@ def backtest(
     bars : BAR[n], in time order, through the quality gate
     run : names the run; order ids are derived from it
     journal : where to write; None = a new one in memory
+    level : volatility that prices the options at each bar; None = realised, from the bars
     leap : visit only bars at which something can happen (same result, much faster)
     finish : close what is open at the end of the tape; an audit of prefixes leaves it open
 
@@ -84,13 +86,13 @@ def backtest(
     if len(bars) == 0:
         raise DataError("the tape is empty: a backtest needs at least one bar")
     _, out = strategy.system.run(bars, strategy.params)
-    sigma = REALISED.run(bars, VOLATILITY)[1]["sigma"]
+    sigma = REALISED.run(bars, VOLATILITY)[1]["sigma"] if level is None else level
     if leap:
         return play(bars, out, sigma, config, run, journal=journal, finish=finish)
     shell = Shell(Machine(config, run), journal)
     stepper = Stepper(shell, strategy)
     for i in range(len(bars)):
-        stepper.step(bars[i : i + 1])
+        stepper.step(bars[i : i + 1], None if level is None else float(level[i]))
     return _done(shell, bars, out, sigma, finish=finish)
 
 
@@ -170,10 +172,14 @@ class Stepper:
         self.strategy = strategy.system.stream(strategy.params)
         self.volatility = REALISED.stream(VOLATILITY)
 
-    def step(self, rows: Rows) -> Any:
-        """Feed one bar (an array of length one); returns the strategy's output (a view)."""
+    def step(self, rows: Rows, level: float | None = None) -> Any:
+        """Feed one bar (an array of length one); returns the strategy's output (a view).
+
+        `level` takes the place of the realised volatility.
+        """
         bar = to_bar(rows[0])
-        sigma = float(self.volatility.push(rows)["sigma"])
+        realised = float(self.volatility.push(rows)["sigma"])
+        sigma = realised if level is None else level
         self.shell.open(bar, sigma)
         self.shell.close(bar, rows, sigma)
         out = self.strategy.push(rows)

@@ -10,10 +10,15 @@ from __future__ import annotations
 import math
 from typing import Annotated, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from maxlib.core.errors import DataError
 from maxlib.core.record import Floats, Record
 from maxlib.kernels.kernel import kernel
 from maxlib.kernels.system import System
 from maxlib.market.bars import NEW_YORK, RTH_OPEN, BarRecord
+from maxlib.market.calendar import from_ordinal
 
 MAX_RETURNS: Final = 60
 
@@ -84,3 +89,27 @@ def _sigma(s: RealisedState, p: RealisedParams) -> float:
 
 
 REALISED: Final = System(RealisedState, RealisedParams, RealisedOut, realised)
+
+
+def vix_level(bars: NDArray[np.void], vix: NDArray[np.void]) -> NDArray[np.float64]:
+    """Volatility of each bar from the VIX close of the day before, per root trading year.
+
+    Parameters
+    ----------
+    bars : BAR[n]; vix : rows of (day, close in points), ascending
+
+    A close is used from the next trading day on: it is known at 16:15 New York, before that
+    day begins at 18:00. VIX is of the S&P 500; QQQ usually moves more.
+
+    Raises
+    ------
+    DataError
+        If a bar has no VIX close in the week before it.
+    """
+    before = np.searchsorted(vix["day"], bars["day"], side="left") - 1
+    age = bars["day"] - vix["day"][np.maximum(before, 0)]
+    wrong = np.flatnonzero((before < 0) | (age > 7))
+    if len(wrong):
+        day = from_ordinal(int(bars["day"][wrong[0]]))
+        raise DataError(f"no VIX close is known in the week before {day}, the day of bar {wrong[0]}")
+    return np.asarray(vix["close"][before] / 100.0, np.float64)

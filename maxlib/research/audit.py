@@ -39,7 +39,14 @@ class Audit:
         return asdict(self)
 
 
-def audit(bars: Rows, strategy: Strategy, config: MachineConfig, cuts: int, seed: int = 0) -> Audit:
+def audit(
+    bars: Rows,
+    strategy: Strategy,
+    config: MachineConfig,
+    cuts: int,
+    seed: int = 0,
+    level: NDArray[np.float64] | None = None,
+) -> Audit:
     """Run the whole tape and `cuts` prefixes of it, and compare every output.
 
     Compared are the strategy's output of each bar (all fields, bit for bit), the
@@ -53,12 +60,13 @@ def audit(bars: Rows, strategy: Strategy, config: MachineConfig, cuts: int, seed
     """
     if cuts < 1 or cuts >= len(bars):
         raise ConfigError(f"--cuts {cuts}: should be from 1 to {len(bars) - 1}, the number of bars less one")
-    whole = backtest(bars, strategy, config, "audit", finish=False)
+    whole = backtest(bars, strategy, config, "audit", finish=False, level=level)
     points = np.random.default_rng(seed).choice(np.arange(1, len(bars)), size=cuts, replace=False)
     rows = entries = rewritten = 0
     examples: list[str] = []
     for k in sorted(points.tolist()):
-        part = backtest(bars[:k], strategy, config, "audit", finish=False)
+        known = None if level is None else level[:k]
+        part = backtest(bars[:k], strategy, config, "audit", finish=False, level=known)
         wrong = _changed_rows(part, whole, k)
         late = _journal_differences(part, whole, k)
         rows += k

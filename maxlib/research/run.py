@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from maxlib.analytics.bootstrap import Bootstrap, bootstrap
 from maxlib.analytics.metrics import Metrics, measure
 from maxlib.core.config import config_hash
@@ -24,6 +27,7 @@ from maxlib.journal.store import JournalFile
 from maxlib.market.calendar import new_york
 from maxlib.market.instruments import instrument
 from maxlib.options.expiry import worst_cents
+from maxlib.options.volatility import vix_level
 from maxlib.research.band import Band, band
 from maxlib.research.deflation import Deflated
 from maxlib.research.honest import HonestAccounting
@@ -89,11 +93,27 @@ def run_scenario(scenario: Scenario, tape: Tape | None = None, *, lab: bool = Tr
         "data": tape.name, "data_sha256": tape.sha256,
     }  # fmt: skip
     journal.append(int(tape.bars["ts"][0]), "run", opening)
-    run = backtest(tape.bars, scenario.strategy.build(), scenario.machine, name, journal=journal)
+    level = level_of(scenario, tape)
+    run = backtest(tape.bars, scenario.strategy.build(), scenario.machine, name, journal=journal, level=level)
     metrics = trade_metrics(run.trades, scenario)
     verdict, judgements = judge(scenario.claims, metrics)
     done = ScenarioRun(scenario, tape, run, metrics, verdict, judgements, time.perf_counter() - began)
     return examine(done, began) if lab else done
+
+
+def level_of(scenario: Scenario, tape: Tape) -> NDArray[np.float64] | None:
+    """The volatility that prices a scenario's options at each bar; None = realised.
+
+    Raises
+    ------
+    DataError
+        If VIX is asked for and the tape has none.
+    """
+    if scenario.volatility == "realised":
+        return None
+    if tape.vix is None:
+        raise DataError(f"{scenario.name}: volatility is vix, but {tape.name} comes without; give data.vix")
+    return vix_level(tape.bars, tape.vix)
 
 
 def examine(done: ScenarioRun, began: float) -> ScenarioRun:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import yaml
 from pydantic import Field
@@ -50,6 +50,8 @@ class Scenario(Config):
     ----------
     name : as in the file name
     title, about : for the report's head
+    volatility : what options are priced from: "realised", the closes of the 20 sessions before, or
+        "vix", the VIX close of the day before (`data.vix`, or the simulator's)
     published : how the claim was booked, for the autopsy; nothing that trades reads it
     notes : sentences for the report, such as why a figure differs from a reference
     """
@@ -59,6 +61,7 @@ class Scenario(Config):
     about: str = ""
     data: DataConfig
     strategy: StrategyConfig
+    volatility: Literal["realised", "vix"] = "realised"
     desk: DeskConfig = DeskConfig()
     fills: FillConfig = FillConfig()
     exits: ExitPlan = ExitPlan()
