@@ -88,22 +88,23 @@ def test_a_bar_without_a_close_in_the_week_before_is_refused() -> None:
         vix_level(bars, vix)
 
 
-def test_a_scenario_is_priced_from_vix_when_it_says_so(tmp_path: Path) -> None:
-    """The simulator brings its own VIX, so the same trades cost something else."""
-    del tmp_path
-    realised = run_scenario(scenario.load("demo_calm"), lab=False)
-    vix = run_scenario(scenario.load("demo_calm", {"volatility": "vix"}), lab=False)
+def test_a_scenario_is_priced_from_vix_when_it_says_so() -> None:
+    """The simulator brings its own VIX, from the first day's close on; the same trades cost something else."""
+    first = run_scenario(scenario.load("demo_calm"), lab=False).tape.bars["day"][0]
+    later = {"data.start": calendar.from_ordinal(int(first) + 7)}
+    realised = run_scenario(scenario.load("demo_calm", later), lab=False)
+    vix = run_scenario(scenario.load("demo_calm", {**later, "volatility": "vix"}), lab=False)
     assert vix.tape.vix is not None
     day = int(vix.tape.bars["day"][-1])
     before = vix.tape.vix[vix.tape.vix["day"] < day][-1]
     assert vix.run.sigma[-1] == before["close"] / 100
-    assert [t.known_at for t in vix.run.trades][0] == [t.known_at for t in realised.run.trades][0]
+    assert vix.run.trades[0].known_at == realised.run.trades[0].known_at
     assert vix.run.trades[0].entry_price_cents != realised.run.trades[0].entry_price_cents
 
 
 def test_asking_for_vix_without_one_is_refused_never_replaced(shared: Path) -> None:
     del shared
-    with pytest.raises(DataError, match="volatility is vix, but .* comes without; give data.vix"):
+    with pytest.raises(DataError, match=r"volatility is vix, but .* comes without; give data.vix"):
         run_scenario(scenario.load("baseline_2025", {"volatility": "vix"}), lab=False)
 
 
