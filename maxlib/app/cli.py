@@ -321,6 +321,23 @@ def data_check(
     _console().print("\n".join(tape.quality.lines()), markup=False)
 
 
+@data_app.command("chain")
+def data_chain(
+    path: Annotated[str, typer.Argument(help="A file of option quotes: LEAN, Cboe, Yahoo or Barchart.")],
+    json_file: JsonFile = None,
+) -> None:
+    """Say what the quality gate finds in a file of option quotes. Counted and shown, never repaired."""
+    from maxlib.data.catalog import resolve
+    from maxlib.data.chains import load_chain
+    from maxlib.options.chain_gate import inspect
+    from maxlib.research import run
+
+    report = inspect(load_chain(resolve(path)))
+    if json_file is not None:
+        run.write_json(json_file, report.as_dict())
+    _console().print("\n".join(report.lines()), markup=False)
+
+
 @data_app.command("import")
 def data_import(
     path: BarsFile,

@@ -89,7 +89,7 @@ def test_a_bar_without_a_close_in_the_week_before_is_refused() -> None:
 
 
 def test_a_scenario_is_priced_from_vix_when_it_says_so() -> None:
-    """The simulator brings its own VIX, from the first day's close on; the same trades cost something else."""
+    """The simulator brings its own VIX, from the first close on; the same trades cost something else."""
     first = run_scenario(scenario.load("demo_calm"), lab=False).tape.bars["day"][0]
     later = {"data.start": calendar.from_ordinal(int(first) + 7)}
     realised = run_scenario(scenario.load("demo_calm", later), lab=False)
