@@ -130,6 +130,7 @@ def _leap(shell: Shell, bars: Rows, out: Rows, sigma: NDArray[np.float64]) -> No
     n = len(bars)
     signals = out["signal"]
     wanted: list[int] = np.flatnonzero(signals["side"]).tolist()
+    signalled = set(wanted)
     positions = shell.machine.positions
     ahead: dict[int, tuple[int, Any]] = {}
 
@@ -152,7 +153,7 @@ def _leap(shell: Shell, bars: Rows, out: Rows, sigma: NDArray[np.float64]) -> No
                 del ahead[number]
                 if number in positions:
                     look(number, i + 1)
-        if signals["side"][i]:
+        if i in signalled:
             shell.signal(bar, signals[i], volatility)
         ahead = {number: event for number, event in ahead.items() if number in positions}
         after = bisect_left(wanted, i + 1)

@@ -21,7 +21,7 @@ from maxlib.research.accounting import Accounting, Entries, Rows
 LEVEL: Final = 0.01
 """A fair accounting is refused this often (one-sided t test over the seeds)."""
 SEEDS: Final = 20
-_CLOSE: Final = 0.05
+_CLOSE: Final = 0.03
 _REDRAWS: Final = 4
 
 
@@ -87,9 +87,9 @@ def placebo(accounting: Accounting, seeds: int = SEEDS, first_seed: int = 0) -> 
     mine = accounting.book(own).pnl_usd
     draw = Draw(accounting.bars, own)
     pnl, wins, counts = [], 0, []
-    n = len(own.at)
+    n = _enough(accounting, draw, first_seed, len(own.at), len(mine))
     for seed in range(first_seed, first_seed + seeds):
-        booked, n = _matched(accounting, draw, seed, n, len(mine))
+        booked = accounting.book(draw.entries(n, seed)).pnl_usd
         pnl.append(float(booked.sum()))
         wins += int((booked > 0).sum())
         counts.append(len(booked))
@@ -107,20 +107,18 @@ def placebo(accounting: Accounting, seeds: int = SEEDS, first_seed: int = 0) -> 
     )  # fmt: skip
 
 
-def _matched(
-    accounting: Accounting, draw: Draw, seed: int, n: int, wanted: int
-) -> tuple[NDArray[np.float64], int]:
-    """P&L of about as many random trades as the strategy made, and how many decisions that took.
+def _enough(accounting: Accounting, draw: Draw, seed: int, n: int, wanted: int) -> int:
+    """How many random decisions make about as many trades as the strategy made.
 
     An accounting may skip decisions, say while a position is open, so more are drawn.
+    Found with one seed and kept for all, so that no seed is chosen by what it brings.
     """
-    booked = accounting.book(draw.entries(n, seed)).pnl_usd
     for _ in range(_REDRAWS):
-        if wanted == 0 or len(booked) == 0 or abs(len(booked) - wanted) <= max(1.0, _CLOSE * wanted):
+        made = len(accounting.book(draw.entries(n, seed)).pnl_usd)
+        if wanted == 0 or made == 0 or abs(made - wanted) <= max(1.0, _CLOSE * wanted):
             break
-        n = max(1, min(round(n * wanted / len(booked)), 20 * wanted))
-        booked = accounting.book(draw.entries(n, seed)).pnl_usd
-    return booked, n
+        n = max(1, min(round(n * wanted / made), 20 * wanted))
+    return n
 
 
 class Draw:
