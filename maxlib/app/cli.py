@@ -182,6 +182,27 @@ def waterfall(
     _console().print(table)
 
 
+@app.command("autopsy")
+def autopsy_report(
+    names: Annotated[list[str] | None, typer.Argument(help="Scenarios; none = all with a claim.")] = None,
+    out: Out = Path("var/autopsies"),
+    accounting: AccountingName = "published",
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Scenarios at once; default: the cores.")
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Write claim autopsies. Placebo, waterfall and impossible trades of each claim, as HTML."""
+    from maxlib.app import runner
+    from maxlib.research import scenario as scenario_file
+
+    chosen = names or [name for name in scenario_file.names() if scenario_file.load(name).claims]
+    changed = scenario_file.parse_overrides(overrides or [])
+    more = {"accounting": accounting}
+    outcomes = _validate(chosen, out, jobs, changed, notebook=runner.AUTOPSY, parameters=more)
+    raise typer.Exit(runner.exit_code(outcomes))
+
+
 @app.command()
 def trials(
     verify: Annotated[bool, typer.Option("--verify", help="Only check the chain.")] = False,
@@ -380,7 +401,12 @@ def _tape_of(path: str, symbol: str) -> dict[str, str]:
 
 
 def _validate(
-    names: list[str], out: Path, jobs: int | None, overrides: dict[str, Any], backend: str = "process"
+    names: list[str],
+    out: Path,
+    jobs: int | None,
+    overrides: dict[str, Any],
+    backend: str = "process",
+    **notebook: Any,
 ) -> list[Outcome]:
     from maxlib.app import runner
 
@@ -401,6 +427,7 @@ def _validate(
             jobs=jobs,
             backend=cast("runner.Backend", backend),
             progress=one_done,
+            **notebook,
         )
     table = Table("scenario", "verdict", "seconds", "report", box=None, pad_edge=False)
     for outcome in outcomes:

@@ -31,7 +31,9 @@ from typing import Any, Final, Literal, get_args
 from maxlib.core.errors import ConfigError, DataError, MaxTraderError
 from maxlib.core.files import write_atomic
 
-NOTEBOOK: Final = Path(__file__).resolve().parents[2] / "notebooks" / "scenario_validation.ipynb"
+_NOTEBOOKS: Final = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOK: Final = _NOTEBOOKS / "scenario_validation.ipynb"
+AUTOPSY: Final = _NOTEBOOKS / "claim_autopsy.ipynb"
 REPORT: Final = "report.html"
 EXECUTED: Final = "notebook.ipynb"
 RESULT: Final = "result.json"
@@ -96,6 +98,7 @@ def validate(
     backend: Backend = "process",
     progress: Callable[[Outcome], None] | None = None,
     notebook: Path = NOTEBOOK,
+    parameters: Mapping[str, Any] | None = None,
 ) -> list[Outcome]:
     """Run the validation notebook once per scenario.
 
@@ -108,7 +111,8 @@ def validate(
     backend : "process" = worker processes of this machine; "dask" = the cluster at
         DASK_SCHEDULER_ADDRESS, or one of this machine's cores (needs `distributed`)
     progress : called with each outcome as it comes
-    notebook : another notebook with the same parameters
+    notebook : another notebook with the same parameters, or more
+    parameters : values for those more
 
     Returns
     -------
@@ -130,7 +134,7 @@ def validate(
         raise ConfigError(f"backend: should be {' or '.join(get_args(Backend))} (got {backend!r})")
     if backend == "dask" and find_spec("distributed") is None:
         raise ConfigError("backend: dask needs the package `distributed`, which is not installed")
-    work = _jobs(names, out.absolute(), dict(overrides or {}), notebook)
+    work = _jobs(names, out.absolute(), dict(overrides or {}), notebook, dict(parameters or {}))
     try:
         out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out).close()
@@ -159,7 +163,9 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 # --- before any kernel starts
 
 
-def _jobs(names: Sequence[str], out: Path, overrides: dict[str, Any], notebook: Path) -> list[Job]:
+def _jobs(
+    names: Sequence[str], out: Path, overrides: dict[str, Any], notebook: Path, more: dict[str, Any]
+) -> list[Job]:
     from maxlib.research import scenario as scenarios  # with it come the kernels: a worker needs none
 
     plain = {key: _plain(value, f"-p {key}") for key, value in overrides.items()}
@@ -170,7 +176,8 @@ def _jobs(names: Sequence[str], out: Path, overrides: dict[str, Any], notebook: 
         name = scenarios.load(given, plain).name
         if name in jobs:
             raise ConfigError(f"scenario {name} is given twice: its reports would overwrite each other")
-        parameters = {"scenario": given, "overrides": plain, "result_path": str(out / name / RESULT)}
+        own = {"scenario": given, "overrides": plain, "result_path": str(out / name / RESULT)}
+        parameters = {**more, **own}
         check_parameters(parameters, declared, notebook.name)
         draft = out / f".{name}.{uuid.uuid4().hex[:8]}"
         jobs[name] = Job(name, parameters, notebook, out, draft, Path.cwd(), environment)

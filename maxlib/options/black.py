@@ -59,7 +59,7 @@ def normal(x: float) -> float:
 @formula
 def exponential(x: float) -> float:
     """e**x for x up to 709, within an ulp; 0 under -708. Made of arithmetic, so loops can be vectorised."""
-    c = -708.0 if x < -708.0 else x
+    c = max(x, -708.0)
     shifted = c * _LOG2_E + _SHIFT  # the integer part, in the lowest bits
     k = shifted - _SHIFT
     r = (c - k * _LN2_HIGH) - k * _LN2_LOW
@@ -138,7 +138,9 @@ def normal_distance(u: float) -> float:
     y = math.sqrt(-math.log(u))
     p = -1.5243993532465436 + y * (0.36210689397925827 + y * 0.17206945238005106)
     q = 0.26681234236791684 + y * (0.12148975752451223 + y * 1.671426227709081e-06)
-    return (-0.7780208828900914 + y * (2.2065590938754696 + y * p)) / (1.0 + y * (-0.47239670178894283 + y * q))
+    return (-0.7780208828900914 + y * (2.2065590938754696 + y * p)) / (
+        1.0 + y * (-0.47239670178894283 + y * q)
+    )
 
 
 @formula
@@ -150,7 +152,7 @@ def vega(x: float, s: float) -> float:
 
 @formula
 def _price_over_vega(h: float, s: float) -> float:
-    """b / (db/ds) by the series in w = (s/2)**2, for s up to _SERIES.
+    """Ratio b / (db/ds) by the series in w = (s/2)**2, for s up to _SERIES.
 
     Its terms are the odd derivatives of Mills' ratio at h over odd factorials; with
     g = h*h they follow a(n+2) = (g + 2n + 1) a(n) - n (n-1) a(n-2).
@@ -173,16 +175,16 @@ def _price_over_vega(h: float, s: float) -> float:
 
 @formula
 def black(x: float, s: float) -> tuple[float, float]:
-    """b and db/ds; s > 0."""
+    """Time value b and its slope db/ds; s > 0."""
     b, slope, _, _ = black_and_tails(x, s)
     return b, slope
 
 
 @formula
 def black_and_tails(x: float, s: float) -> tuple[float, float, float, float]:
-    """b, db/ds and the two parts of b: N(-|d|) of the nearer d and of the farther, over sqrt(F*K)."""
+    """`black`, then its two tails: forward * N(-|d1|) and strike * N(-|d2|), over sqrt(F*K), nearer first."""
     h = x / s
-    h = _FAR if h > _FAR else h  # nothing is left there, and no square overflows
+    h = min(h, _FAR)  # nothing is left there, and no square overflows
     t = 0.5 * s
     slope = DENSITY_AT_ZERO * exponential(-0.5 * (h * h + t * t))
     near = slope * mills(abs(h - t))
@@ -197,7 +199,9 @@ def _first_guess(x: float, u: float) -> float:
     """Total volatility by the normal model; `u` is the time value in strike distances |F - K|."""
     s = x / normal_distance(u)
     y = s * s
-    bend = 1 / 24 - x * x / 2880 if x < 2.0 else math.log(math.sinh(min(0.5 * x, 300.0)) / (0.5 * x)) / (x * x)
+    bend = (
+        1 / 24 - x * x / 2880 if x < 2.0 else math.log(math.sinh(min(0.5 * x, 300.0)) / (0.5 * x)) / (x * x)
+    )
     return s * (1.0 + y * (bend + y * (7 / 1920)))
 
 

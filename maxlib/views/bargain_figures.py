@@ -18,7 +18,7 @@ from maxlib.market.calendar import new_york
 from maxlib.research.autopsy import Bargain
 from maxlib.research.run import ScenarioRun
 from maxlib.views import theme
-from maxlib.views.figures import Candles, _base, _clock, _date, _fade, candles
+from maxlib.views.figures import Candles, base, candles, clock, date, fade
 from maxlib.views.honesty_figures import nothing
 from maxlib.views.tables import money
 
@@ -57,7 +57,7 @@ def bargain(done: ScenarioRun, bars: Rows, found: Sequence[Bargain]) -> go.Figur
     _level(figure, paid, f"strike {'+' if side > 0 else '−'} premium = {paid:.2f}", theme.BLUE, inside)
     figure.add_shape(
         type="rect", x0=entry - 0.8, x1=entry + 0.8, y0=paid, y1=b.spot, row=1, col=1,
-        fillcolor=_fade(theme.AMBER, 0.35), line={"width": 0},
+        fillcolor=fade(theme.AMBER, 0.35), line={"width": 0},
     )  # fmt: skip
     gift = f"{money(b.intrinsic - b.premium)} a share<br>for nothing"
     _note(figure, float(entry), (paid + b.spot) / 2, gift, theme.AMBER, -90, 0)
@@ -166,7 +166,7 @@ def _payoff(figure: go.Figure, p: Package) -> None:
     made = p.at_expiry(spot)
     for colour, part in ((theme.UP, np.maximum(made, 0.0)), (theme.DOWN, np.minimum(made, 0.0))):
         figure.add_scatter(
-            x=spot, y=part, mode="lines", line={"width": 0}, fill="tozeroy", fillcolor=_fade(colour, 0.3),
+            x=spot, y=part, mode="lines", line={"width": 0}, fill="tozeroy", fillcolor=fade(colour, 0.3),
             hoverinfo="skip", row=1, col=2,
         )  # fmt: skip
     figure.add_scatter(
@@ -184,14 +184,14 @@ def _payoff(figure: go.Figure, p: Package) -> None:
 
 def _example(done: ScenarioRun, title: str) -> go.Figure:
     panels = make_subplots(1, 2, column_widths=[0.72, 0.28], horizontal_spacing=0.09)
-    figure = _base(done, title, 420, panels)
+    figure = base(done, title, 420, panels)
     return figure.update_layout(showlegend=False)
 
 
 def _price(figure: go.Figure, view: Candles) -> None:
     """Grey one-minute candles with their times, in the left panel."""
     texts = [
-        f"{_date(d)}, {_clock(m)}<br>open {o:.2f}, high {h:.2f}<br>low {l:.2f}, close {c:.2f}"
+        f"{date(d)}, {clock(m)}<br>open {o:.2f}, high {h:.2f}<br>low {l:.2f}, close {c:.2f}"
         for d, m, o, h, l, c in zip(
             view.date, view.minute, view.open, view.high, view.low, view.close, strict=True
         )
@@ -205,7 +205,7 @@ def _price(figure: go.Figure, view: Candles) -> None:
     step = next(step for step in (5, 10, 15, 30, 60, 390) if len(view.open) <= 9 * step or step == 390)
     ticks = np.flatnonzero(view.minute % step == 0)
     figure.update_xaxes(
-        tickvals=ticks, ticktext=[_clock(view.minute[i]) for i in ticks], range=[-1, len(view.open)],
+        tickvals=ticks, ticktext=[clock(view.minute[i]) for i in ticks], range=[-1, len(view.open)],
         title_text="New York time", rangeslider={"visible": False}, row=1, col=1,
     )  # fmt: skip
     figure.update_yaxes(title_text="price, $", tickformat=",.2f", row=1, col=1)
@@ -237,5 +237,5 @@ def _point(figure: go.Figure, x: float, y: float, symbol: str, text: str, colour
 def _note(figure: go.Figure, x: float, y: float, text: str, colour: str, ax: int, ay: int) -> None:
     figure.add_annotation(
         text=text, x=x, y=y, ax=ax, ay=ay, arrowcolor=colour, arrowwidth=1, arrowhead=0, row=1, col=1,
-        font={"color": colour, "size": 12}, bgcolor=_fade(theme.PANEL, 0.8),
+        font={"color": colour, "size": 12}, bgcolor=fade(theme.PANEL, 0.8),
     )  # fmt: skip

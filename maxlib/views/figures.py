@@ -114,15 +114,15 @@ def overview(done: ScenarioRun) -> go.Figure:
     bars = regular(done.run.bars)
     view = candles(bars, overview_unit(len(bars)))
     size = "1-minute" if view.unit == 1 else "daily" if view.unit == 390 else f"{view.unit}-minute"
-    span = f"{_date(view.date[0])} to {_date(view.date[-1])}"
-    figure = _base(done, f"{done.tape.symbol}, {size} candles of regular hours, {span}", 560)
+    span = f"{date(view.date[0])} to {date(view.date[-1])}"
+    figure = base(done, f"{done.tape.symbol}, {size} candles of regular hours, {span}", 560)
     figure.update_layout(margin={"t": 68})  # room for the legend
     _draw(figure, done, view, done.run.bars)
     first = np.flatnonzero(np.diff(view.date, prepend=view.date[0] - 1))
     shown = first[:: max(1, -(-len(first) // _TICKS))]
     years = [from_ordinal(view.date[i]).year for i in shown]
     texts = [
-        f"{_date(view.date[i], year=False)}<br>{year if k == 0 or years[k - 1] != year else ''}"
+        f"{date(view.date[i], year=False)}<br>{year if k == 0 or years[k - 1] != year else ''}"
         for k, (i, year) in enumerate(zip(shown, years, strict=True))
     ]
     return _price_axes(figure, view, shown, texts)
@@ -150,7 +150,7 @@ def day(done: ScenarioRun, date: int) -> go.Figure:
     indices = np.flatnonzero(on_day)
     first, last = int(indices[0]), int(indices[-1]) + 1
     view = candles(bars[first:last], 1)
-    figure = _base(done, f"{done.tape.symbol}, 1-minute candles of {from_ordinal(date):%A, %-d %B %Y}", 600)
+    figure = base(done, f"{done.tape.symbol}, 1-minute candles of {from_ordinal(date):%A, %-d %B %Y}", 600)
     figure.update_layout(margin={"t": 92})  # room for two rows of legend
     low, high = float(view.low.min()), float(view.high.max())
     room = 0.3 * max(high - low, 0.01)
@@ -167,7 +167,7 @@ def day(done: ScenarioRun, date: int) -> go.Figure:
     figure.update_yaxes(range=[low - room, high + room])
     _draw(figure, done, view, bars[first:last], first)
     ticks = np.flatnonzero(view.minute % 30 == 0)
-    return _price_axes(figure, view, ticks, [_clock(view.minute[i]) for i in ticks])
+    return _price_axes(figure, view, ticks, [clock(view.minute[i]) for i in ticks])
 
 
 def session_levels(done: ScenarioRun, first: int, last: int) -> dict[str, Floats]:
@@ -199,7 +199,7 @@ def equity(done: ScenarioRun) -> go.Figure:
     fall = account - np.maximum.accumulate(account)
     times = _datetimes(np.array([int(done.run.bars["ts"][0]), *(t.exit_at for t in trades)], np.int64))
     title = "Account after each closed trade, and its drawdown from the peak"
-    figure = _base(done, title, 440, make_subplots(2, 1, shared_xaxes=True, vertical_spacing=0.06,
+    figure = base(done, title, 440, make_subplots(2, 1, shared_xaxes=True, vertical_spacing=0.06,
                                                    row_heights=[0.66, 0.34]))  # fmt: skip
     text = ["start", *(f"trade {t.number}, {_money(t.pnl_cents / 100, sign=True)}" for t in trades)]
     figure.add_scatter(
@@ -212,7 +212,7 @@ def equity(done: ScenarioRun) -> go.Figure:
     )
     figure.add_scatter(
         x=times, y=fall, mode="lines", name="drawdown", fill="tozeroy", row=2, col=1,
-        line={"color": theme.DOWN, "width": 1.2, "shape": "hv"}, fillcolor=_fade(theme.DOWN, 0.25),
+        line={"color": theme.DOWN, "width": 1.2, "shape": "hv"}, fillcolor=fade(theme.DOWN, 0.25),
         hovertemplate="%{x|%-d %b %Y %H:%M}<br>drawdown $%{y:,.2f}<extra></extra>",
     )  # fmt: skip
     figure.update_yaxes(title_text="account, $", tickformat=",.0f", row=1, col=1)
@@ -227,7 +227,7 @@ def trade_pnl(done: ScenarioRun) -> go.Figure:
     pnl = np.array([t.pnl_cents / 100 for t in trades])
     colours = [theme.UP if p > 0 else theme.DOWN for p in pnl]
     panels = make_subplots(1, 2, column_widths=[0.68, 0.32], horizontal_spacing=0.09)
-    figure = _base(done, "P&L of each trade after fees, and its distribution", 340, panels)
+    figure = base(done, "P&L of each trade after fees, and its distribution", 340, panels)
     figure.add_bar(
         x=np.arange(1, len(trades) + 1), y=pnl, marker={"color": colours, "line": {"width": 0}}, name="trade",
         hovertext=[_tell(t) for t in trades], hoverinfo="text", row=1, col=1,
@@ -243,14 +243,14 @@ def trade_pnl(done: ScenarioRun) -> go.Figure:
     figure.update_xaxes(title_text="P&L of a trade, $", tickformat=",.0f", row=1, col=2)
     figure.update_yaxes(title_text="trades", row=1, col=2)
     if not trades:
-        _say(figure, "No trades")
+        say(figure, "No trades")
     return figure.update_layout(showlegend=False, barmode="stack", bargap=0.12)
 
 
 def win_rate(done: ScenarioRun) -> go.Figure:
     """The claimed win rate as a point, the measured one with its 95 % Wilson interval."""
     m, claims = done.metrics, done.scenario.claims
-    figure = _base(done, "Win rate: claimed, and measured with its 95 % interval", 220)
+    figure = base(done, "Win rate: claimed, and measured with its 95 % interval", 220)
     rows: list[str] = []
     if claims is not None and claims.win_rate is not None:
         rows.append("claimed")
@@ -272,7 +272,7 @@ def win_rate(done: ScenarioRun) -> go.Figure:
             hovertext=f"{m.wins} of {m.trades} won: {_percent(m.win_low)} to {_percent(m.win_high)}",
         )  # fmt: skip
     else:
-        _say(figure, "No trades, so no win rate")
+        say(figure, "No trades, so no win rate")
     figure.update_xaxes(range=[-0.01, 1.01], tickformat=".0%", dtick=0.1, title_text="share of trades won")
     figure.update_yaxes(
         side="left", categoryorder="array", categoryarray=rows[::-1], range=[-0.6, len(rows) - 0.3],
@@ -284,7 +284,7 @@ def win_rate(done: ScenarioRun) -> go.Figure:
 # --- parts
 
 
-def _base(done: ScenarioRun, title: str, height: int, figure: go.Figure | None = None) -> go.Figure:
+def base(done: ScenarioRun, title: str, height: int, figure: go.Figure | None = None) -> go.Figure:
     """An empty figure with title, stamp and look."""
     figure = go.Figure() if figure is None else figure
     simulated = done.tape.simulated
@@ -313,7 +313,7 @@ def _draw(figure: go.Figure, done: ScenarioRun, view: Candles, bars: Rows, first
     """Candles, brick line, signals and trades of `bars`, which begin at bar `first` of the run."""
     x = np.arange(len(view.open))
     texts = [
-        f"{_date(d)}, {_clock(m)}<br>open {o:.2f}, high {h:.2f}<br>low {l:.2f}, close {c:.2f}"
+        f"{date(d)}, {clock(m)}<br>open {o:.2f}, high {h:.2f}<br>low {l:.2f}, close {c:.2f}"
         for d, m, o, h, l, c in zip(
             view.date, view.minute, view.open, view.high, view.low, view.close, strict=True
         )
@@ -399,7 +399,8 @@ def _tell(t: Trade) -> str:
     )
 
 
-def _say(figure: go.Figure, text: str) -> None:
+def say(figure: go.Figure, text: str) -> None:
+    """Words in the middle of a figure that has nothing to show."""
     figure.add_annotation(
         text=text, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False,
         font={"size": 14, "color": theme.MUTED},
@@ -427,7 +428,8 @@ def _level_colour(name: str) -> str:
     return {"day": theme.MUTED, "asia": theme.AMBER, "london": theme.BLUE}[name.split("_")[0]]
 
 
-def _fade(colour: str, alpha: float) -> str:
+def fade(colour: str, alpha: float) -> str:
+    """A colour of the theme, see-through; `alpha` 1 = opaque."""
     r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({r},{g},{b},{alpha})"
 
@@ -441,13 +443,15 @@ def _percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def _clock(minute: int) -> str:
+def clock(minute: int) -> str:
+    """A minute of the day as hh:mm."""
     return f"{minute // 60:02d}:{minute % 60:02d}"
 
 
-def _date(day: int, *, year: bool = True) -> str:
-    date: dt.date = from_ordinal(day)
-    return f"{date:%-d %b %Y}" if year else f"{date:%-d %b}"
+def date(day: int, *, year: bool = True) -> str:
+    """A day, as days since 1970, in words."""
+    shown: dt.date = from_ordinal(day)
+    return f"{shown:%-d %b %Y}" if year else f"{shown:%-d %b}"
 
 
 def _time(ts: int) -> str:

@@ -21,7 +21,7 @@ from maxlib.research.band import DELAY, SPREAD, VOLATILITY, Band, Cell
 from maxlib.research.placebo import LEVEL, Placebo
 from maxlib.research.run import ScenarioRun
 from maxlib.views import theme
-from maxlib.views.figures import _base, _fade, _say
+from maxlib.views.figures import base, fade, say
 from maxlib.views.tables import money, share
 
 Step = tuple[str, str, int, float, float]
@@ -59,10 +59,10 @@ def waterfall(done: ScenarioRun, steps: Sequence[Step], account_usd: float, titl
         1, 1 if near is None else 2, shared_yaxes=True, horizontal_spacing=0.06,
         column_widths=[1.0] if near is None else [0.58, 0.42],
     )  # fmt: skip
-    _base(done, title, 116 + _ROW_PX * rows, figure)
+    base(done, title, 116 + _ROW_PX * rows, figure)
     low, high = min(0.0, float(level.min())), max(0.0, float(level.max()))
     pad = 0.04 * (high - low) or 1.0
-    hover = [f"{name}: {money(pnl)}" for name, _, _, _, pnl in steps] + [f"left: {money(level[-1])}"]
+    hover = [f"{escape(name)}: {money(pnl)}" for name, _, _, _, pnl in steps] + [f"left: {money(level[-1])}"]
     _bars(figure, level, hover, (low - pad, high + pad), 1)
     if near is not None:
         _bars(figure, level, hover, near, 2)
@@ -187,7 +187,7 @@ def placebo_distribution(done: ScenarioRun, placebo: Placebo | None) -> go.Figur
     if placebo is None:
         return nothing(done, "Placebo", "No placebo: there were no trades to imitate")
     word = f" · <b style='color:{theme.DOWN}'>REFUSED</b>" if placebo.refused else " · not refused"
-    figure = _base(
+    figure = base(
         done, f"Placebo: coin flips through the {placebo.accounting.replace('_', ' ')} accounting", 280
     )
     figure.layout.title.text += word
@@ -260,7 +260,7 @@ def band(done: ScenarioRun, band: Band | None) -> go.Figure:
         row_heights=[0.22, 0.78], vertical_spacing=0.25, horizontal_spacing=0.02,
         subplot_titles=["", *heads],
     )  # fmt: skip
-    _base(done, f"P&L over volatility × spread × delay{_bearable(band)}", 460, figure)
+    base(done, f"P&L over volatility × spread × delay{_bearable(band)}", 460, figure)
     _strip(figure, band)
     worst = max(abs(band.low_usd), abs(band.high_usd)) or 1.0
     for column, delay in enumerate(DELAY, start=1):
@@ -289,7 +289,7 @@ def _strip(figure: go.Figure, band: Band) -> None:
     centre = [cell.pnl_usd for cell in band.cells if _central(cell)]
     figure.add_scatter(
         x=[band.low_usd, band.high_usd], y=[0, 0], mode="lines", hoverinfo="skip",
-        line={"color": _fade(theme.BLUE, 0.25), "width": 22}, row=1, col=1,
+        line={"color": fade(theme.BLUE, 0.25), "width": 22}, row=1, col=1,
     )  # fmt: skip
     figure.add_scatter(
         x=pnl, y=np.zeros(len(pnl)), mode="markers", hoverinfo="text",
@@ -312,7 +312,7 @@ def _map(figure: go.Figure, cells: Sequence[Cell], worst: float, column: int) ->
     grid = [[where[s, v] for v in VOLATILITY] for s in SPREAD]
     figure.add_heatmap(
         z=[[cell.pnl_usd for cell in row] for row in grid], zmin=-worst, zmax=worst, showscale=False,
-        colorscale=[[0.0, _fade(theme.DOWN, 0.7)], [0.5, theme.PANEL], [1.0, _fade(theme.UP, 0.7)]],
+        colorscale=[[0.0, fade(theme.DOWN, 0.7)], [0.5, theme.PANEL], [1.0, fade(theme.UP, 0.7)]],
         text=[[_short(cell.pnl_usd) for cell in row] for row in grid], texttemplate="%{text}", xgap=2, ygap=2,
         textfont={"size": 12, "color": theme.TEXT}, hoverinfo="text",
         hovertext=[[_tell(cell) for cell in row] for row in grid], row=2, col=column,
@@ -365,7 +365,7 @@ def _short(value: float) -> str:
 
 def nothing(done: ScenarioRun, title: str, text: str) -> go.Figure:
     """A figure that says in words why it is empty."""
-    figure = _base(done, title, 200)
-    _say(figure, text)
+    figure = base(done, title, 200)
+    say(figure, text)
     figure.update_xaxes(visible=False)
     return figure.update_yaxes(visible=False)

@@ -44,7 +44,7 @@ def claim(result: Result, published: Result) -> str:
     rows = []
     for name, words in FIGURES.items():
         apart = "–"
-        if name in claimed and name in booked:
+        if name in claimed and booked.get(name) is not None:
             apart = _apart(name, booked[name] - claimed[name])
         cells = (
             figure(name, claimed.get(name)), figure(name, booked.get(name)), apart,
@@ -106,7 +106,8 @@ def waterfall(steps: Sequence[Step], account_usd: float) -> str:
             f"<tr><th scope=row>{number} {esc(name)}</th><td class=text>{esc(cause)}</td>"
             f"<td>{trades:,}</td><td>{share(win_rate if trades else None)}</td>"
             f'<td class="{tone(change)}">{money(change, sign=True)}</td>'
-            f'<td class="{tone(pnl)}">{money(pnl, sign=True)}</td><td>{signed_share(pnl / account_usd)}</td></tr>'
+            f'<td class="{tone(pnl)}">{money(pnl, sign=True)}</td>'
+            f"<td>{signed_share(pnl / account_usd)}</td></tr>"
         )
         before = pnl
     header = ("step", "what is put right", "trades", "won", "change", "P&L", "of the account")
@@ -115,7 +116,8 @@ def waterfall(steps: Sequence[Step], account_usd: float) -> str:
 
 def bargains(found: Sequence[Bargain], trades: int) -> str:
     """How many options were bought below intrinsic value, and the widest gaps."""
-    words = f"{len(found):,} of {trades:,} options were bought for less than exercising them at once pays."
+    count = f"{len(found):,} of {trades:,}"
+    words = f"{count} options were bought for less than exercising them at once pays. The widest gaps:"
     header = ("entry", "option", "spot", "premium paid", "exercise pays", "for nothing, a share", "booked")
     rows = [
         f"<tr><th scope=row>{new_york(b.at):%-d %b %Y %H:%M}</th><td>{esc(b.right)}{b.strike:g}</td>"
@@ -130,7 +132,7 @@ def bargains(found: Sequence[Bargain], trades: int) -> str:
 def packages(found: Sequence[Package]) -> str:
     """How many packages were taken for nothing or for a credit, and the cheapest."""
     free = sum(p.net_usd <= 0 for p in found)
-    words = f"{free:,} of {len(found):,} packages were taken for nothing or for a credit."
+    words = f"{free:,} of {len(found):,} packages were taken for nothing or for a credit. The cheapest:"
     header = ("entry", "package", "spot", "paid (− received)", "booked")
     rows = [
         f"<tr><th scope=row>{new_york(p.at):%-d %b %Y %H:%M}</th><td class=text>{esc(p.name())}</td>"
@@ -143,7 +145,7 @@ def packages(found: Sequence[Package]) -> str:
 
 def _examples(words: str, header: Sequence[str], rows: Iterable[str], kind: str = "") -> str:
     table = _table(header, rows, kind)
-    return f'<div class="mt"><p>{esc(words)} The {_EXAMPLES} most glaring:</p>{table}</div>'
+    return f'<div class="mt"><p>{esc(words)}</p>{table}</div>'
 
 
 def _words(name: str) -> str:

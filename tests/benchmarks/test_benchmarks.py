@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import __main__, backtests, step, sweep
+from benchmarks import __main__, backtests, pricing, step, sweep
 from benchmarks.ema_cross import EMA_CROSS
 from benchmarks.figures import Figure, table
 from benchmarks.tapes import bars
@@ -51,8 +51,9 @@ def test_ema_cross_trades_as_its_plain_twin(fast, slow):
         lambda: backtests.figures(2_000, repeats=1),
         lambda: step.figures(2_000, live=200, rows=4, repeats=1),
         lambda: sweep.figures(2_000, rows=4, repeats=1, peer=False),
+        lambda: pricing.figures(2_000, repeats=1, peer=False),
     ],
-    ids=["backtests", "step", "sweep"],
+    ids=["backtests", "step", "sweep", "pricing"],
 )
 def test_figures_have_names_units_and_positive_values(figures):
     found = figures()

@@ -12,7 +12,9 @@ Marks in a page, each on a line of its own:
 
 import contextlib
 import io
+import os
 import re
+import tempfile
 import types
 import typing
 from importlib import import_module
@@ -105,6 +107,8 @@ def _default(info: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if value in ((), ""):
         return "empty"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`"
     return f"`{value}`"
 
 
@@ -119,7 +123,7 @@ def _allowed(hint: Any, metadata: list[Any]) -> str:
     if origin is typing.Literal:
         return ", ".join(f"`{a}`" for a in arguments)
     if origin is tuple:
-        return "list of texts"
+        return "list of texts" if arguments[0] is str else f"list of {_allowed(arguments[0], [])}"
     if isinstance(hint, type) and issubclass(hint, BaseModel):
         return "group"
     if hint is bool:
@@ -185,12 +189,15 @@ def renewed(text: str) -> str:
 
 
 def main() -> None:
-    for name in names():
-        before = read(name)
-        after = renewed(before)
-        if after != before:
-            (DOCS / name).write_text(after, encoding="utf-8")
-            print(f"docs/{name} was renewed")
+    with tempfile.TemporaryDirectory() as folder:
+        # Examples are no trials: they must not stand in the user's ledger.
+        os.environ["MAXTRADER_TRIALS"] = str(Path(folder) / "trials.sqlite")
+        for name in names():
+            before = read(name)
+            after = renewed(before)
+            if after != before:
+                (DOCS / name).write_text(after, encoding="utf-8")
+                print(f"docs/{name} was renewed")
 
 
 if __name__ == "__main__":

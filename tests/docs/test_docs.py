@@ -14,12 +14,14 @@ from typer.main import get_command
 
 from maxlib.app.cli import app
 from maxlib.data.report import MEANING
+from maxlib.execution.fills import Refusal
+from maxlib.options.structures import KINDS
 from maxlib.research import run, scenario
 from maxlib.research.verdict import Verdict
 from maxlib.risk.sizing import DenialCode, RiskConfig
 from maxlib.trading.orders import Purpose
-from tests.risk.test_sizing import review
 from tests.docs import pages
+from tests.risk.test_sizing import review
 
 ROOT = pages.ROOT
 every_page = pytest.mark.parametrize("name", pages.names())
@@ -28,6 +30,12 @@ every_page = pytest.mark.parametrize("name", pages.names())
 @pytest.fixture(scope="module")
 def demo() -> Any:
     return run.run_scenario(scenario.load("demo_crash", {"data.simulator.days": 30}))
+
+
+def packages(reward_risk: float) -> Any:
+    """The same market, traded in every structure that pays enough for its risk."""
+    desk = {"desk.structures": list(KINDS), "desk.min_reward_risk": reward_risk}
+    return run.run_scenario(scenario.load("demo_crash", {"data.simulator.days": 30, **desk}), lab=False)
 
 
 def table(page: str, name: str) -> list[list[str]]:
@@ -210,27 +218,36 @@ def test_denials_shown_are_those_of_the_review_with_their_numbers() -> None:
         "equity_cents": 2_500_000, "cash_cents": 2_500_000, "cost_cents": 20_065,
     }  # fmt: skip
     for row in rows:
+        if row[0] == "`NO_STRUCTURE`":  # it comes from the desk
+            continue
         config, changed = REFUSED[row[0].strip("`")]
         code, limit, actual = review(config, **{**calm, **changed})
         assert (code, f"limit {limit:.10g}, actual {actual:.10g}") == (row[0].strip("`"), row[-1])
+
+
+def test_the_denial_without_a_structure_tells_the_best_there_was() -> None:
+    denied = [json.loads(e.body) for e in packages(50.0).run.journal.entries if e.kind == "denied"]
+    said = next(body for body in denied if body["code"] == "NO_STRUCTURE")
+    assert said["limit"] == 50.0
+    assert 0.0 < said["actual"] < 50.0
 
 
 def source(path: str) -> ast.Module:
     return ast.parse((ROOT / path).read_text(encoding="utf-8"))
 
 
-def test_rejections_shown_are_those_of_broker_and_machine() -> None:
-    broker = {
-        node.args[-1].value
-        for node in ast.walk(source("maxlib/execution/broker.py"))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Rejection"
-    }
-    shell = {
-        node.args[2].value
-        for node in ast.walk(source("maxlib/engine/shell.py"))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Rejection"
-    }
-    assert codes("life-of-an-order.md", "rejections") == broker | shell
+def rejected_in(path: str, place: int) -> set[str]:
+    """Codes that a file gives to a Rejection by name."""
+    calls = [n for n in ast.walk(source(path)) if isinstance(n, ast.Call)]
+    given = [n.args[place] for n in calls if getattr(n.func, "id", "") == "Rejection"]
+    return {code.value for code in given if isinstance(code, ast.Constant)}
+
+
+def test_rejections_shown_are_those_of_broker_fills_and_shell() -> None:
+    fills = {code for part in typing.get_args(Refusal) for code in typing.get_args(part)}
+    named = rejected_in("maxlib/execution/broker.py", -1) | rejected_in("maxlib/engine/shell.py", 2)
+    shown = [c for row in table("life-of-an-order.md", "rejections") for c in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(shown) == sorted(fills | named)
 
 
 def test_journal_kinds_and_fields_are_those_of_the_machine(demo: Any) -> None:
@@ -241,9 +258,12 @@ def test_journal_kinds_and_fields_are_those_of_the_machine(demo: Any) -> None:
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Record"
     }
     assert set(rows) == kinds | {"run"}  # the opening entry is written by research/run.py
-    seen = {entry.kind: set(json.loads(entry.body)) - {"simulated"} for entry in demo.run.journal.entries}
+    seen: dict[str, set[str]] = {}
+    for done in (demo, packages(0.5)):
+        for entry in done.run.journal.entries:
+            seen.setdefault(entry.kind, set()).update(set(json.loads(entry.body)) - {"simulated"})
     assert {kind: rows[kind] for kind in seen} == seen
-    assert set(rows) - set(seen) <= {"rejected"}
+    assert set(rows) - set(seen) <= {"rejected", "expired"}
 
 
 def test_purposes_shown_are_those_of_the_code() -> None:
@@ -273,3 +293,15 @@ def test_market_facts_shown_are_those_of_the_notebook(shared: Path) -> None:
         assert found[fact.replace("\\", "")] == numbers, fact
     assert fx.where_off(rows).startswith("16 of 21 facts lie within a factor of 1.25 ")
     assert "16 of 21 facts lie within a factor of 1.25." in pages.read("data.md")
+
+
+def test_causes_shown_are_those_of_the_waterfalls() -> None:
+    from maxlib.research.published import champion_config, wave_config
+
+    shown = {row[0].strip("`"): re.findall(r"`(\w+)`", row[1]) for row in table("scenarios.md", "causes")}
+    wave = [cause.name.lower() for cause in wave_config.WATERFALL]
+    assert shown["wave_renko"] == wave
+    assert set(wave) == {cause.name.lower() for cause in wave_config.Cause}
+    champion = [cause.name.lower() for cause in champion_config.WATERFALL]
+    assert shown["champion"] == [*champion, "carried"]
+    assert set(shown["champion"]) == {cause.name.lower() for cause in champion_config.Cause}

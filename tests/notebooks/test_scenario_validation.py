@@ -1,6 +1,5 @@
 """The validation notebook, cell by cell in this process: as a user would run it."""
 
-import ast
 import json
 from pathlib import Path
 from typing import Any
@@ -9,31 +8,15 @@ import plotly.graph_objects as go
 import pytest
 from IPython.display import HTML
 
-PATH = Path(__file__).resolve().parents[2] / "notebooks" / "scenario_validation.ipynb"
-CELLS = json.loads(PATH.read_text(encoding="utf-8"))["cells"]
-CODE = ["".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"]
+from tests.notebooks import cells
 
-
-def execute(**parameters: Any) -> tuple[dict[str, Any], list[Any]]:
-    """Run all code cells; returns the names and what each cell shows."""
-    names: dict[str, Any] = {}
-    shown = []
-    for number, text in enumerate(CODE):
-        tree = ast.parse(text)
-        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
-        exec(compile(tree, f"cell {number}", "exec"), names)
-        if last is not None:
-            assert isinstance(last, ast.Expr)
-            shown.append(eval(compile(ast.Expression(last.value), f"cell {number}", "eval"), names))
-        if number == 0:
-            names.update(parameters)
-    return names, shown
+CODE = cells.code("scenario_validation")
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[Any], Path]:
     path = tmp_path_factory.mktemp("notebook") / "result.json"
-    names, shown = execute(overrides={"data.simulator.days": 8}, result_path=str(path))
+    names, shown = cells.execute(CODE, overrides={"data.simulator.days": 8}, result_path=str(path))
     return names, shown, path
 
 
@@ -43,10 +26,32 @@ def test_the_verdict_comes_first(ran: tuple[dict[str, Any], list[Any], Path]) ->
     assert "Claimed 95.0 % wins; measured" in str(first.data)
 
 
+def test_the_placebo_comes_before_the_figures_and_the_band_after_them(
+    ran: tuple[dict[str, Any], list[Any], Path],
+) -> None:
+    texts = [str(one.data) if isinstance(one, HTML) else str(one.layout.title.text) for one in ran[1]]
+    fed, dots, figures, band = (
+        next(i for i, text in enumerate(texts) if part in text)
+        for part in (
+            "Placebo, honest accounting:",
+            "coin flips through the honest",
+            'class="tiles"',
+            "Band over 45 cells",
+        )
+    )
+    assert fed < dots < figures < band
+
+
 def test_every_cell_shows_a_table_or_a_figure(ran: tuple[dict[str, Any], list[Any], Path]) -> None:
     shown = ran[1]
-    assert sum(isinstance(one, go.Figure) for one in shown) == 5
-    assert sum(isinstance(one, HTML) for one in shown) == len(shown) - 5
+    assert sum(isinstance(one, go.Figure) for one in shown) == 7
+    assert sum(isinstance(one, HTML) for one in shown) == len(shown) - 7
+
+
+def test_a_run_without_trades_has_no_placebo_and_says_so() -> None:
+    _, shown = cells.execute(CODE, overrides={"data.simulator.days": 2})
+    html = " ".join(str(one.data) for one in shown if isinstance(one, HTML))
+    assert "No placebo: there were no trades to imitate." in html
 
 
 def test_what_is_simulated_is_stamped_wherever_it_is_shown(
@@ -65,12 +70,11 @@ def test_the_result_is_written_where_it_is_asked_for(ran: tuple[dict[str, Any], 
 
 def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    execute(overrides={"data.simulator.days": 8})
+    cells.execute(CODE, overrides={"data.simulator.days": 8})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_worth_testing_is_inside() -> None:
-    logic = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.For, ast.While, ast.ListComp, ast.DictComp)
     for text in CODE:
         assert len(text.splitlines()) <= 12
-        assert not [node for node in ast.walk(ast.parse(text)) if isinstance(node, logic)]
+        assert not cells.logic(text)

@@ -1,0 +1,267 @@
+"""A structure read on a snapshot of a chain: price, odds, greeks, curves, bounds and rivals.
+
+The library's answers, brought together for the options lab; plain values in, plain values out.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from maxlib.core.errors import InvariantError
+from maxlib.core.record import Floats
+from maxlib.execution.arbitrage import Moment, _payoff, arbitrage
+from maxlib.execution.fills import FillConfig, Filled, NotFilled, fill
+from maxlib.execution.firewall import guard
+from maxlib.market.contract import Contract, Leg, package_name
+from maxlib.market.quotes import Quote
+from maxlib.options.density import expected, probability
+from maxlib.options.payoff import Outcome, Premium, Unpriced, knees, outcome, premium, profit_intervals
+from maxlib.options.pricing import Greeks
+from maxlib.options.risk_profile import Curves, curves, net_greeks
+from maxlib.options.selection import Selection, SelectionConfig, select
+from maxlib.options.structures import Structure, candidates
+from maxlib.trading.orders import reverse
+from maxlib.views.options_bench import Snapshot, years
+
+FILLS: Final = FillConfig()
+"""The fill model of the firewall's verdict: asks paid, bids got, quotes at most two seconds old."""
+REACH: Final = 4.0
+"""Deviations to each side of the underlying that the lab shows."""
+_POINTS: Final = 161
+
+
+class Scenario(NamedTuple):
+    """Where the sliders stand: dollars the underlying moved, trading minutes left, factor on volatility."""
+
+    shift: float
+    minutes: float
+    iv_scale: float
+
+
+class Bound(NamedTuple):
+    """What the firewall says of one leg, or of the whole package.
+
+    price_cents : at the side of the quote that hurts, a share; net for the package. None = no price
+    low, high : the least and the most that it can be worth without arbitrage, cents a share
+    passes : whether it would be let pass
+    why : the firewall's sentence if not; else a remark, or empty
+    """
+
+    name: str
+    ratio: int
+    price_cents: int | None
+    low: float
+    high: float
+    passes: bool
+    why: str
+
+
+class Reading(NamedTuple):
+    """Everything the lab shows of a structure. All prices a share.
+
+    price : at the side of the quote that hurts, or why there is none
+    outcome : None without a price
+    pop, ev : by the chain's density, held to expiry, before commissions; ev in dollars.
+        None without a price or density
+    value : model value at the sliders, dollars; None = no volatility is known
+    greeks : at the sliders
+    curves : profit at the sliders' time and volatility, and at expiry; None without price or volatility
+    bounds : one a leg, in order, then the package
+    selection : all kinds for the target
+    """
+
+    structure: Structure
+    quantity: int
+    scenario: Scenario
+    price: Premium | Unpriced
+    outcome: Outcome | None
+    pop: float | None
+    ev: float | None
+    value: float | None
+    greeks: Greeks | None
+    curves: Curves | None
+    bounds: tuple[Bound, ...]
+    selection: Selection
+
+
+def read(
+    snap: Snapshot,
+    structure: Structure,
+    quantity: int,
+    scenario: Scenario,
+    target: float,
+    config: SelectionConfig,
+) -> Reading:
+    """Price, odds, greeks, curves, bounds and rivals of a structure.
+
+    Parameters
+    ----------
+    structure : of contracts that the snapshot lists
+    quantity : packages
+    target : where the underlying is meant to go, dollars; for the rivals
+    """
+    legs = structure.legs
+    price = premium(legs, snap.quotes.get)
+    sigmas = snap.sigmas(legs, scenario.iv_scale)
+    t = years(scenario.minutes)
+    net = None if sigmas is None else net_greeks(legs, snap.here + scenario.shift, t, sigmas)
+    ends = pop = ev = drawn = None
+    if isinstance(price, Premium):
+        ends = outcome(legs, price.debit_cents)
+        if snap.odds is not None:
+            pop = probability(snap.odds, profit_intervals(knees(legs), price.debit_cents))
+            ev = snap.odds.discount * expected(snap.odds, legs) - price.debit_cents / 100
+        if sigmas is not None:
+            drawn = curves(legs, price.debit_cents, _grid(snap, structure, ends), t, sigmas)
+    rivals = select(
+        candidates(snap.listing(structure.side), structure.side, snap.here, target),
+        snap.quotes.get, target, config, density=snap.odds, multiplier=snap.multiplier,
+    )  # fmt: skip
+    return Reading(
+        structure, quantity, scenario, price, ends, pop, ev, None if net is None else net.price, net, drawn,
+        bounds(snap, structure, quantity), rivals,
+    )  # fmt: skip
+
+
+def span(snap: Snapshot, structure: Structure) -> tuple[float, float]:
+    """The prices of the underlying to show: `REACH` deviations, and every strike. No slider moves it."""
+    strikes = [leg.contract.strike for leg in structure.legs]
+    reach = REACH * snap.deviation
+    return min(snap.here - reach, *strikes), max(snap.here + reach, *strikes)
+
+
+def _grid(snap: Snapshot, structure: Structure, ends: Outcome) -> Floats:
+    """Even steps, and every place where the payoff has a knee or crosses zero."""
+    low, high = span(snap, structure)
+    places = [*(leg.contract.strike for leg in structure.legs), *ends.breakevens]
+    inside = [x for x in places if low <= x <= high]
+    return np.unique(np.concatenate((np.linspace(low, high, _POINTS), inside)))
+
+
+# --- the firewall
+
+
+def bounds(snap: Snapshot, structure: Structure, quantity: int) -> tuple[Bound, ...]:
+    """The firewall on each leg by itself, and on the package."""
+    found = [_bound(snap, (leg,), quantity) for leg in structure.legs]
+    return (*found, _bound(snap, structure.legs, quantity)) if len(found) > 1 else tuple(found)
+
+
+def _bound(snap: Snapshot, legs: tuple[Leg, ...], quantity: int) -> Bound:
+    if len(legs) == 1:
+        quantity, legs = quantity * abs(legs[0].ratio), (_one(legs[0]),)
+        low, high = _leg_bounds(legs[0].contract, snap.moment)
+    else:
+        low, high = _net_floor(legs, snap.moment), -_net_floor(reverse(legs), snap.moment)
+    quotes = [snap.quotes.get(leg.contract) for leg in legs]
+    passes, prices, why = _verdict(legs, quantity, quotes, snap.moment)
+    net = None if prices is None else sum(leg.ratio * p for leg, p in zip(legs, prices, strict=True))
+    # A leg sold alone is named by its price, not by what selling it costs.
+    if net is not None and len(legs) == 1:
+        net = abs(net)
+    ratio = legs[0].ratio * quantity if len(legs) == 1 else quantity
+    return Bound(package_name(legs), ratio, net, low, high, passes, why)
+
+
+def _one(leg: Leg) -> Leg:
+    return Leg(leg.contract, 1 if leg.ratio > 0 else -1)
+
+
+def _leg_bounds(contract: Contract, moment: Moment) -> tuple[float, float]:
+    """What the firewall demands at least when buying, and allows at most when selling."""
+    low = arbitrage([Leg(contract, 1)], [-1], moment)
+    high = arbitrage([Leg(contract, -1)], [10**12], moment)
+    assert high is not None
+    return (max(0.0, low.limit_cents) if low is not None else 0.0), high.limit_cents
+
+
+def _net_floor(legs: tuple[Leg, ...], moment: Moment) -> float:
+    """The least that a package can cost: the firewall's last rule, asked with a price below all bounds."""
+    prices = [-leg.ratio * 10**12 for leg in legs]
+    found = _payoff(range(len(legs)), legs, prices, moment)
+    assert found is not None
+    return found.limit_cents
+
+
+def _verdict(
+    legs: tuple[Leg, ...], quantity: int, quotes: list[Quote | None], moment: Moment
+) -> tuple[bool, tuple[int, ...] | None, str]:
+    """Whether a fill would pass, at which prices, and what the firewall says."""
+    shown = tuple(_side(leg, quote) for leg, quote in zip(legs, quotes, strict=True))
+    prices = None if None in shown else tuple(price for price in shown if price is not None)
+    got = fill(FILLS, legs, quantity, quotes, moment)
+    if isinstance(got, NotFilled):
+        # The firewall judges finished fills: it is shown the one that the quotes seem to offer.
+        seeming = tuple(price or 1 for price in shown)
+        said = _said(legs, quantity, seeming, quotes, moment)
+        return False, prices, said or f"{got.contract.name}: {got.code}"
+    said = _said(legs, got.quantity, got.prices_cents, quotes, moment)
+    if said is not None:
+        return False, got.prices_cents, said
+    return True, got.prices_cents, _remark(got, quantity, prices)
+
+
+def _remark(got: Filled, quantity: int, shown: tuple[int, ...] | None) -> str:
+    if got.quantity < quantity:
+        return f"Only {got.quantity} of {quantity} would fill: no more is displayed."
+    if got.prices_cents != shown:
+        return "Modelled quotes are rounded: a leg is paid up by cents until the package could be real."
+    return ""
+
+
+def _said(
+    legs: tuple[Leg, ...],
+    quantity: int,
+    prices: tuple[int, ...],
+    quotes: list[Quote | None],
+    moment: Moment,
+) -> str | None:
+    try:
+        guard(legs, quantity, prices, quotes, moment, config=FILLS)
+    except InvariantError as stopped:
+        return str(stopped)
+    return None
+
+
+def _side(leg: Leg, quote: Quote | None) -> int | None:
+    if quote is None:
+        return None
+    return quote.ask_cents if leg.ratio > 0 else quote.bid_cents
+
+
+# --- the artefact
+
+
+def as_dict(snap: Snapshot, reading: Reading, target: float) -> dict[str, Any]:
+    """A reading as plain JSON values: what was chosen, on which chain, and what came out."""
+    price, ends = reading.price, reading.outcome
+    return {
+        "structure": {
+            "kind": reading.structure.kind,
+            "side": "bullish" if reading.structure.side > 0 else "bearish",
+            "label": reading.structure.label,
+            "legs": [{"contract": leg.contract.name, "ratio": leg.ratio} for leg in reading.structure.legs],
+            "quantity": reading.quantity,
+            "multiplier": snap.multiplier,
+        },
+        "figures": {
+            "debit_cents": price.debit_cents if isinstance(price, Premium) else None,
+            "spread_cents": price.spread_cents if isinstance(price, Premium) else None,
+            "unpriced": f"{price.code} {price.contract.name}" if isinstance(price, Unpriced) else None,
+            "max_loss_cents": None if ends is None else ends.max_loss_cents,
+            "max_gain_cents": None if ends is None else ends.max_gain_cents,
+            "breakevens": None if ends is None else list(ends.breakevens),
+            "pop": reading.pop,
+            "ev": reading.ev,
+        },
+        "sliders": {
+            **reading.scenario._asdict(),
+            "underlying": snap.here + reading.scenario.shift,
+            "value": reading.value,
+            "greeks": None if reading.greeks is None else reading.greeks._asdict(),
+        },
+        "bounds": [bound._asdict() for bound in reading.bounds],
+        "selection": {"target": target, "ranked": [rank.sentence for rank in reading.selection.ranked]},
+    }
