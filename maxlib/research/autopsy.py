@@ -10,6 +10,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
+import numpy as np
+
 from maxlib.core.config import config_hash
 from maxlib.core.errors import ConfigError
 from maxlib.data.tape import load as load_tape
@@ -159,6 +161,7 @@ def plain(step: Step) -> dict[str, Any]:
 def result(scenario: Scenario, book: ChampionAccounting | WaveAccounting) -> dict[str, Any]:
     """What the claim's own arithmetic says, in the shape of a result, and that it is not to be believed."""
     pnl = book.book(book.entries()).pnl_usd
+    equity = pnl.cumsum()
     total = float(pnl.sum())
     return {
         "scenario": scenario.name,
@@ -169,6 +172,8 @@ def result(scenario: Scenario, book: ChampionAccounting | WaveAccounting) -> dic
             "wins": int((pnl > 0).sum()),
             "win_rate": float((pnl > 0).mean()) if len(pnl) else None,
             "pnl_usd": total,
+            # As the claims count it: from the first closed trade on, not from the start.
+            "max_drawdown_usd": float((np.maximum.accumulate(equity) - equity).max(initial=0.0)),
             "return_share": total / book.account_usd,
             "account_usd": book.account_usd,
         },

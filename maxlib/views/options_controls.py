@@ -115,8 +115,12 @@ class Controls(widgets.VBox):
         field = self.fields()[name]
         self._telling = False
         try:
-            with field.hold_trait_notifications():
-                field.min, field.max, field.step, field.value = low, high, step, value
+            field.step = step
+            # The browser pulls a value outside its range back into it and reports that as the user's:
+            # so the range is widened, the value moved, and only then the range narrowed.
+            field.min, field.max = min(low, field.min), max(high, field.max)
+            field.value = value
+            field.min, field.max = low, high
         finally:
             self._telling = True
 
@@ -129,5 +133,8 @@ class Controls(widgets.VBox):
     def label_strikes(self, kind: Kind) -> None:
         """Name each strike by what is done there."""
         ratios = RATIOS[kind]
-        for field, ratio in zip(self.strikes, (*ratios, *[0] * (LEGS - len(ratios))), strict=True):
-            field.description = f"{'Buy' if ratio > 0 else 'Sell'} {abs(ratio)}" if ratio else "–"
+        for i, field in enumerate(self.strikes):
+            ratio = ratios[i] if i < len(ratios) else 0
+            field.description = (
+                f"{'Buy' if ratio > 0 else 'Sell'} {abs(ratio)}" if ratio else f"Strike {i + 1}"
+            )

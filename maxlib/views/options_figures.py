@@ -63,6 +63,16 @@ def figure(snap: Snapshot, reading: Reading, target: float, revision: int = 0) -
     return {"data": data, "layout": layout, "config": {"displayModeBar": False, "scrollZoom": False}}
 
 
+def blank() -> dict[str, Any]:
+    """A chart without anything to show."""
+    hidden = {"visible": False, "fixedrange": True}
+    return {
+        "data": [],
+        "layout": {"template": theme.TEMPLATE, "xaxis": hidden, "yaxis": hidden},
+        "config": {},
+    }
+
+
 def moved(snap: Snapshot, reading: Reading) -> dict[int, dict[str, Any]]:
     """What a slider changes: trace -> properties. The marks change as well."""
     return {NOW: {"y": _profits(snap, reading)[2]}, POINT: _point(snap, reading)}
@@ -81,7 +91,8 @@ def marks(snap: Snapshot, reading: Reading, target: float) -> dict[str, Any]:
     if snap.forward.value is not None:
         known.append((snap.forward.value, f"forward {snap.forward.value:,.2f}"))
     if len(known) == 2 and abs(known[0][0] - known[1][0]) < _NEAR * width:
-        labels = [_label(known[0][0], f"{known[0][1]} · {known[1][1]}", theme.MUTED, 1)]
+        middle = (known[0][0] + known[1][0]) / 2
+        labels = [_label(middle, f"{known[0][1]} · {known[1][1]}", theme.MUTED, 1)]
     else:
         labels = [_label(x, text, theme.MUTED, 1) for x, text in known]
     shapes += [_line(x, theme.MUTED, dash) for (x, _), dash in zip(known, ("dot", "dash"), strict=False)]
@@ -91,7 +102,8 @@ def marks(snap: Snapshot, reading: Reading, target: float) -> dict[str, Any]:
         labels.append(_label(here, f"{here:,.2f}", theme.BLUE, 0))
     labels = [one for one in labels if low <= one["x"] <= high]
     ends = () if reading.outcome is None else reading.outcome.breakevens
-    labels += [_breakeven(x) for x in ends if low <= x <= high]
+    inside = [x for x in ends if low <= x <= high]
+    labels += [_breakeven(x, inside) for x in inside]
     missing = _missing(reading)
     if missing:
         labels.append({"text": missing, "x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper",
@@ -159,8 +171,10 @@ def _label(x: float, text: str, colour: str, row: int) -> dict[str, Any]:
             "showarrow": False, "font": {"color": colour, "size": 11}}  # fmt: skip
 
 
-def _breakeven(x: float) -> dict[str, Any]:
-    return {"text": f"{x:,.2f}", "x": x, "y": 0, "yanchor": "bottom", "yshift": 4, "showarrow": True,
+def _breakeven(x: float, among: list[float]) -> dict[str, Any]:
+    """Of several, the first leans left and the last right, so that near ones do not overlap."""
+    ways = ("center",) if len(among) == 1 else ("right", *["center"] * (len(among) - 2), "left")
+    return {"xanchor": ways[among.index(x)], "text": f"{x:,.2f}", "x": x, "y": 0, "yanchor": "bottom", "yshift": 4, "showarrow": True,
             "ax": 0, "ay": -14, "arrowhead": 6, "arrowsize": 1, "arrowwidth": 1, "arrowcolor": theme.TEXT,
             "font": {"color": theme.TEXT, "size": 11}, "bgcolor": f"{theme.PANEL}cc"}  # fmt: skip
 

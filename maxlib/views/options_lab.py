@@ -109,7 +109,7 @@ class OptionsLab(widgets.VBox):
         self.header = widgets.HTML().add_class("mx-brandbar")
         self.facts = widgets.HTML().add_class("mx-lab-facts")
         self.banner = widgets.HTML().add_class("mx-banner")
-        self.chart = StreamChart({"data": [], "layout": {"template": theme.TEMPLATE}, "config": {}})
+        self.chart = StreamChart(drawing.blank())
         self.panels = {
             name: widgets.HTML().add_class("mx-panel").add_class(f"mx-{name}")
             for name in ("figures", "firewall", "selection", "quality")
@@ -333,15 +333,15 @@ class OptionsLab(widgets.VBox):
             wing = "a fly's far wing is as far as its near one" if kind == "fly" and i == 2 else ""
             none = "" if self._structure is not None else "too few strikes are listed"
             reasons[f"strike{i}"] = none or unused or wing
-        for name, reason in reasons.items():
-            controls.disable(name, reason)
+        for name in controls.fields():
+            controls.disable(name, reasons.get(name, ""))
         chosen = None if reading is None else reading.selection.chosen
         built = reading is not None and chosen == reading.structure
         take = "no candidate passes" if chosen is None else "the winner is built already" if built else ""
         controls.take.disabled, controls.take.tooltip = bool(take), take or "Builds the best candidate"
-        told = [
-            self._unplaced and f"For the target there is no {self._unplaced}; these are the nearest strikes"
-        ]
+        told = []
+        if self._unplaced:
+            told.append(f"For the target there is no {self._unplaced}; near the money instead")
         told += [f"Fixed: {reason}" for reason in dict.fromkeys(reasons.values()) if reason]
         controls.note.value = "".join(f"<div>{escape(text)}.</div>" for text in told)
 
@@ -349,7 +349,7 @@ class OptionsLab(widgets.VBox):
         for name in ("figures", "firewall", "selection"):
             self.panels[name].value = panels.empty(text)
         self._drawn = None
-        self.chart.reset({"data": [], "layout": {"template": theme.TEMPLATE}, "config": {}})
+        self.chart.reset(drawing.blank())
 
     def fail(self, error: BaseException) -> None:
         """Tell what went wrong: nothing fails in silence, and no old figure stays."""
@@ -357,6 +357,10 @@ class OptionsLab(widgets.VBox):
         kind = "" if isinstance(error, MaxTraderError) else f"{type(error).__name__}: "
         self.snapshot = self.reading = None
         self.header.value, self.facts.value = panels.header(None, None), ""
+        for name in self.controls.fields():
+            if name not in ("chain", "moment", "expiry"):
+                self.controls.disable(name, "there is no chain")
+        self.controls.take.disabled, self.controls.note.value = True, ""
         self._blank("No chain.")
         self.panels["quality"].value = panels.empty("No chain.")
         self.banner.value = panels.alert(f"{kind}{error}")
@@ -443,6 +447,9 @@ _LEGEND: Final = (
 )
 
 
+_STEPS: Final = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0)
+
+
 def _clock(ts: int, times: Sequence[int]) -> str:
     days = "%-d %b " if new_york(times[0]).date() != new_york(times[-1]).date() else ""
     return f"{new_york(ts):{days}%H:%M}"
@@ -455,13 +462,11 @@ def _expiry(expires_at: int) -> str:
 
 
 def _round(reach: float) -> tuple[float, float]:
-    """About `reach` as whole steps of a round number, 50 to 125 of them; and the step."""
-    step = 0.01
-    for factor in (2.5, 2, 2) * 6:
-        if reach / step <= 125:
-            break
-        step *= factor
-    step = round(step, 4)
+    """About `reach` as at most 60 round steps, and the step.
+
+    All steps are exact in binary: a slider adds them up from its low end, and 0 must come out as 0.
+    """
+    step = next((step for step in _STEPS if reach / step <= 60), _STEPS[-1])
     return max(1, round(reach / step)) * step, step
 
 

@@ -55,6 +55,11 @@ def time_left(minutes: float) -> str:
     return f"{minutes:.0f} min" if minutes <= LAST_DAY else f"{minutes / LAST_DAY:.1f} days"
 
 
+def label(built: Structure) -> str:
+    """Ratios and strikes for people, with a true minus."""
+    return built.label.replace("_", " ").replace(" -", " −")
+
+
 # --- header
 
 
@@ -94,7 +99,7 @@ def facts(snap: Snapshot | None) -> str:
 
 def figures(snap: Snapshot, reading: Reading) -> str:
     """What the structure costs, risks and promises, and what the sliders make of it."""
-    title = f"<h3>Figures<small>{escape(reading.structure.label)}</small></h3>"
+    title = f"<h3>At the quotes<small>{escape(label(reading.structure))}</small></h3>"
     return title + _costs(snap, reading) + _sliders(snap, reading)
 
 
@@ -116,7 +121,7 @@ def _three(snap: Snapshot, reading: Reading, share: float | None, *, sign: bool 
 
 def _costs(snap: Snapshot, reading: Reading) -> str:
     price, ends = reading.price, reading.outcome
-    head = _head("at the quotes", "a share", "a unit", f"× {reading.quantity}")
+    head = _head("", "a share", "a unit", f"× {reading.quantity}")
     if isinstance(price, Unpriced) or ends is None:
         assert isinstance(price, Unpriced)
         return f"<table>{head}<tbody></tbody></table><p class='mx-empty'>No price: {unpriced(price)}.</p>"
@@ -147,13 +152,12 @@ def _wide(name: str, text: str) -> str:
 
 def _sliders(snap: Snapshot, reading: Reading) -> str:
     moved, left = snap.here + reading.scenario.shift, time_left(reading.scenario.minutes)
-    where = f"at {moved:,.2f}, {left}, IV ×{reading.scenario.iv_scale:.2f}"
-    head = _head(where, "a share", "a unit", f"× {reading.quantity}")
+    where = f"{moved:,.2f}, {left}, IV ×{reading.scenario.iv_scale:.2f}"
+    title = f"<h3 class='mx-next'>At the sliders<small>{where}</small></h3>"
+    head = _head("", "a share", "a unit", f"× {reading.quantity}")
     net = reading.greeks
     if net is None or reading.value is None:
-        return (
-            f"<table>{head}<tbody></tbody></table><p class='mx-empty'>No quote determines a volatility.</p>"
-        )
+        return f"{title}<p class='mx-empty'>No quote determines a volatility.</p>"
     profit = position_profit(snap, reading)
     share = None if profit is None else profit / size(snap, reading)
     last_day = snap.minutes <= LAST_DAY
@@ -174,7 +178,7 @@ def _sliders(snap: Snapshot, reading: Reading) -> str:
             for shares in (1, snap.multiplier, size(snap, reading))
         ]
         rows.append(_row(f"{name} <small>{unit}</small>", cells))
-    return f"<table class='mx-at'>{head}<tbody>{''.join(rows)}</tbody></table>"
+    return f"{title}<table>{head}<tbody>{''.join(rows)}</tbody></table>"
 
 
 def _head(first: str, *rest: str) -> str:
@@ -194,11 +198,11 @@ def firewall(snap: Snapshot, reading: Reading) -> str:
     moment = snap.moment
     slack = f" ± {moment.slack_cents / 100:.2f}" if moment.slack_cents else ""
     title = f"<h3>Firewall<small>underlying {moment.spot:,.2f}{slack}, {moment.exercise}</small></h3>"
-    head = "<thead><tr><th>fill</th><th class='n'>price</th><th class='n'>least</th><th class='n'>most</th>"
+    head = _head("fill", "bid / ask", "price", "least", "most", "")
     rows = "".join(_bound(snap, bound, reading) for bound in reading.bounds)
     said = dict.fromkeys(bound.why for bound in reading.bounds if bound.why)
     words = "".join(f"<p class='mx-said'>{escape(sentence)}</p>" for sentence in said)
-    return f"{title}<table>{head}<th></th></tr></thead><tbody>{rows}</tbody></table>{words}"
+    return f"{title}<table>{head}<tbody>{rows}</tbody></table>{words}"
 
 
 def _bound(snap: Snapshot, bound: Bound, reading: Reading) -> str:
@@ -207,12 +211,20 @@ def _bound(snap: Snapshot, bound: Bound, reading: Reading) -> str:
     name = f"{bound.ratio} × package" if package else f"{way} {_contract(snap, bound.name)}"
     verdict = "<td class='mx-up'>passes</td>" if bound.passes else "<td class='mx-down'>refused</td>"
     price = "–" if bound.price_cents is None else number(bound.price_cents / 100)
-    cells = (price, number(bound.low / 100), number(bound.high / 100))
+    cells = (_market(bound), price, number(bound.low / 100), number(bound.high / 100))
     return (
         f"<tr><td title='{escape(bound.name, quote=True)}'>{escape(name)}</td>"
         + "".join(f"<td class='n'>{cell}</td>" for cell in cells)
         + f"{verdict}</tr>"
     )
+
+
+def _market(bound: Bound) -> str:
+    """The leg's quote; a dash for a side that nobody shows."""
+    if bound.quote is None:
+        return ""
+    sides = (bound.quote.bid_cents, bound.quote.ask_cents)
+    return " / ".join("–" if side is None else number(side / 100) for side in sides)
 
 
 def _contract(snap: Snapshot, name: str) -> str:
@@ -240,11 +252,14 @@ def _rank(rank: Rank) -> str:
     if known is not None:
         cells = [
             "–" if known.reward_risk is None else number(known.reward_risk),
-            "–" if known.ev_cents is None else dollars(known.ev_cents / 100, sign=True),
-            "–" if known.risk_cents is None else dollars(known.risk_cents / 100),
+            "–" if known.ev_cents is None else _short(known.ev_cents / 100, sign=True),
+            "–" if known.risk_cents is None else _short(known.risk_cents / 100),
         ]
     made = isinstance(rank.candidate, Structure)
-    name = rank.candidate.label if isinstance(rank.candidate, Structure) else rank.candidate.kind
+    name = rank.candidate.kind.replace("_", " ")
+    if isinstance(rank.candidate, Structure):
+        strikes = "/".join(f"{leg.contract.strike:g}" for leg in rank.candidate.legs)
+        name += f" {strikes} {rank.candidate.legs[0].contract.right}"
     why = rank.sentence.split(": ", 1)[1]
     colour = "mx-up" if rank.loss is None else "mx-muted"
     return (
@@ -252,6 +267,12 @@ def _rank(rank: Rank) -> str:
         + "".join(f"<td class='n'>{cell if made else ''}</td>" for cell in cells)
         + f"</tr><tr class='mx-why'><td colspan=4 class='{colour}'>{escape(why)}</td></tr>"
     )
+
+
+def _short(usd: float, *, sign: bool = False) -> str:
+    """Dollars for a narrow column: from 1,000 on without cents."""
+    text = dollars(usd, sign=sign)
+    return text.rsplit(".", 1)[0] if abs(usd) >= 1000 else text
 
 
 # --- quality

@@ -45,6 +45,7 @@ class Bound(NamedTuple):
 
     price_cents : at the side of the quote that hurts, a share; net for the package. None = no price
     low, high : the least and the most that it can be worth without arbitrage, cents a share
+    quote : of the leg; None for the package, and where there is none
     passes : whether it would be let pass
     why : the firewall's sentence if not; else a remark, or empty
     """
@@ -54,6 +55,7 @@ class Bound(NamedTuple):
     price_cents: int | None
     low: float
     high: float
+    quote: Quote | None
     passes: bool
     why: str
 
@@ -162,7 +164,8 @@ def _bound(snap: Snapshot, legs: tuple[Leg, ...], quantity: int) -> Bound:
     if net is not None and len(legs) == 1:
         net = abs(net)
     ratio = legs[0].ratio * quantity if len(legs) == 1 else quantity
-    return Bound(package_name(legs), ratio, net, low, high, passes, why)
+    quote = quotes[0] if len(legs) == 1 else None
+    return Bound(package_name(legs), ratio, net, low, high, quote, passes, why)
 
 
 def _one(leg: Leg) -> Leg:
@@ -262,6 +265,12 @@ def as_dict(snap: Snapshot, reading: Reading, target: float) -> dict[str, Any]:
             "value": reading.value,
             "greeks": None if reading.greeks is None else reading.greeks._asdict(),
         },
-        "bounds": [bound._asdict() for bound in reading.bounds],
+        "bounds": [_plain(bound) for bound in reading.bounds],
         "selection": {"target": target, "ranked": [rank.sentence for rank in reading.selection.ranked]},
     }
+
+
+def _plain(bound: Bound) -> dict[str, Any]:
+    quote = bound.quote
+    sides = {} if quote is None else {"bid_cents": quote.bid_cents, "ask_cents": quote.ask_cents}
+    return {key: value for key, value in bound._asdict().items() if key != "quote"} | sides
