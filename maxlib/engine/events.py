@@ -126,6 +126,7 @@ class Trade(NamedTuple):
 
     `formed_at` is the bar the pattern hangs on, `known_at` the moment of the
     decision, `entry_at` the fill. `exit_price_cents` is the average over partial exits.
+    `pin` : settled with a short so near its strike that its assignment was not known at the close
     """
 
     number: int
@@ -148,6 +149,7 @@ class Trade(NamedTuple):
     tp2: float
     confidence: float
     reason: str
+    pin: bool = False
 
     @property
     def contract(self) -> Contract:

@@ -245,6 +245,7 @@ class Machine:
             }
             for leg in order.legs
         ]
+        position.pin = any(end["pin"] for end in ends)
         record = Record(ts, "expired", {"trade": position.number, "spot": spot, "legs": ends})
         return [record, _order_record(order), Settle(order, spot)]
 
@@ -304,7 +305,7 @@ class Machine:
             exit_price_cents=sold / (self.instrument.multiplier * position.quantity),
             fee_cents=position.fee_cents, pnl_cents=position.proceeds_cents - position.fee_cents,
             sigma=position.signal.sigma, stop=stop, tp1=tp1, tp2=tp2,
-            confidence=position.signal.confidence, reason=fill.order.purpose,
+            confidence=position.signal.confidence, reason=fill.order.purpose, pin=position.pin,
         )  # fmt: skip
         self.trades.append(trade)
         self.last_exit = fill.ts

@@ -18,6 +18,7 @@ class Position:
     queue : exit orders that wait until the one before them is filled, so that a
         short is bought back before its cover is sold
     stuck : an exit was rejected: held to the next target or to expiry
+    pin : it is settled, with a short near its strike
     """
 
     def __init__(self, number: int, signal: SignalSeen, order: Order) -> None:
@@ -33,6 +34,7 @@ class Position:
         self.pending: dict[str, Order] = {}
         self.queue: list[Order] = []
         self.stuck = False
+        self.pin = False
         self.watch: Stream | None = None
 
     @property

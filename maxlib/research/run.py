@@ -238,7 +238,7 @@ def _number(value: float | None) -> str:
 _TIMES = ("formed_at", "known_at", "entry_at", "exit_at")
 TRADE_COLUMNS = (
     "number", "side", "contract", "quantity", "formed_at", "known_at", "entry_at", "exit_at", "entry_spot",
-    "exit_spot", "entry_price", "exit_price", "fees", "pnl", "sigma", "stop", "tp1", "tp2", "reason",
+    "exit_spot", "entry_price", "exit_price", "fees", "pnl", "sigma", "stop", "tp1", "tp2", "reason", "pin",
 )  # fmt: skip
 
 
@@ -252,7 +252,7 @@ def trade_rows(trades: list[Trade]) -> list[dict[str, Any]]:
             "quantity": t.quantity, **times, "entry_spot": t.entry_spot, "exit_spot": t.exit_spot,
             "entry_price": t.entry_price_cents / 100, "exit_price": round(t.exit_price_cents / 100, 4),
             "fees": t.fee_cents / 100, "pnl": t.pnl_cents / 100, "sigma": round(t.sigma, 6), "stop": t.stop,
-            "tp1": t.tp1, "tp2": t.tp2, "reason": t.reason,
+            "tp1": t.tp1, "tp2": t.tp2, "reason": t.reason, "pin": t.pin,
         })  # fmt: skip
     return rows
 

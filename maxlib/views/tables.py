@@ -252,7 +252,7 @@ def _trade(t: Trade) -> str:
         f"<td>{known:%-d %b %Y %H:%M}</td><td>{moment(t.entry_at)}</td><td>{moment(t.exit_at)}</td>"
         f"<td class=text>{esc(t.name)}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}"
         f'<td class="{tone(pnl)}">{money(pnl, sign=True)}</td>'
-        f"<td class=text>{esc(t.reason.replace('_', ' '))}</td></tr>"
+        f"<td class=text>{esc(t.reason.replace('_', ' '))}{', pin risk' if t.pin else ''}</td></tr>"
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from maxlib.engine.backtest import Run, backtest
 from maxlib.engine.machine import MachineConfig
 from maxlib.execution.fills import FillConfig
+from maxlib.options.desk import Desk
 from maxlib.strategies.signal import DISTANCE
 from tests.engine.scripted import DAY, LONG, SHORT, Market, at, bid_ask, both, bsm, config, said, strategy
 
@@ -185,3 +186,64 @@ def both_late(market: Market, settings: MachineConfig, stop: float = math.nan) -
     stepped = backtest(market.bars, how, settings, "test", leap=False)
     assert leapt.journal.entries == stepped.journal.entries
     return leapt
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, bids: int, asks: int) -> None:
+    """Let every modelled quote display these sizes."""
+    quote = Desk.quote
+
+    def sized(self: Desk, contract: Any, market: Any) -> Any:
+        return quote(self, contract, market)._replace(bid_size=bids, ask_size=asks)
+
+    monkeypatch.setattr(Desk, "quote", sized)
+
+
+def stepped_and_leapt(market: Market, settings: MachineConfig, how: Any) -> Run:
+    leapt = backtest(market.bars, how, settings, "test")
+    stepped = backtest(market.bars, how, settings, "test", leap=False)
+    assert leapt.journal.entries == stepped.journal.entries
+    return leapt
+
+
+def test_an_entry_takes_the_displayed_size_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown(monkeypatch, bids=9, asks=2)
+    settings = config(risk={"contracts": 5}, hold_minutes=10)
+    run = stepped_and_leapt(entered().flat("10:02", "10:30", 500.0), settings, strategy())
+    (trade,) = run.trades
+    assert trade.quantity == 2
+    assert [f["quantity"] for f in said(run, "fill")] == [2, 2]
+
+
+def test_an_exit_larger_than_the_displayed_size_goes_on_at_the_next_moments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown(monkeypatch, bids=2, asks=9)
+    settings = config(risk={"contracts": 5}, hold_minutes=10)
+    run = stepped_and_leapt(entered().flat("10:02", "10:30", 500.0), settings, strategy())
+    fills = [(f["side"], f["quantity"]) for f in said(run, "fill")]
+    assert fills == [("buy", 5), ("sell", 2), ("sell", 2), ("sell", 1)]
+    times = [e.ts for e in run.journal.entries if e.kind == "fill"]
+    assert times == [at("10:01"), at("10:11"), at("10:12"), at("10:13")]
+    assert run.trades[0].quantity == 5
+
+
+def test_a_fly_leaves_in_parts_with_every_short_covered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger stops the run if a short is ever without cover; here each vertical fills one by one."""
+    shown(monkeypatch, bids=1, asks=9)
+    desk = {"structures": ("fly",)}
+    run = stepped_and_leapt(
+        entered().flat("10:02", "10:30", 500.0),
+        config(desk=desk, risk={"contracts": 3}, hold_minutes=10),
+        strategy(tp1=5.0, basis=DISTANCE),
+    )
+    assert run.trades == [], "two are sold per fly, and one is bid for"
+    monkeypatch.undo()
+    shown(monkeypatch, bids=2, asks=9)
+    run = stepped_and_leapt(
+        entered().flat("10:02", "10:40", 500.0),
+        config(desk=desk, risk={"contracts": 3}, hold_minutes=10),
+        strategy(tp1=5.0, basis=DISTANCE),
+    )
+    (trade,) = run.trades
+    assert trade.quantity == 1, "two of the body are bid for: one fly"
+    assert [f["quantity"] for f in said(run, "fill")] == [1, 1, 1]

@@ -54,7 +54,7 @@ def test_what_is_not_held_cannot_be_sold(bad: Fill) -> None:
     ledger = Ledger(1_000_000, 100)
     if bad.quantity != 1 or bad.order.contract == PUT:
         ledger.apply(fill("buy", 3, 120))
-    with pytest.raises(InvariantError, match="are held|at least 1"):
+    with pytest.raises(InvariantError, match=r"are held|at least 1"):
         ledger.apply(bad)
 
 
