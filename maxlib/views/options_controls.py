@@ -115,12 +115,12 @@ class Controls(widgets.VBox):
         field = self.fields()[name]
         self._telling = False
         try:
-            field.step = step
-            # The browser pulls a value outside its range back into it and reports that as the user's:
-            # so the range is widened, the value moved, and only then the range narrowed.
-            field.min, field.max = min(low, field.min), max(high, field.max)
-            field.value = value
-            field.min, field.max = low, high
+            # In one message: the browser pulls a value outside its range, or off its steps, back and
+            # reports that as the user's doing.
+            with field.hold_sync():
+                field.min, field.max = min(low, field.min), max(high, field.max)
+                field.value = value
+                field.min, field.max, field.step = low, high, step
         finally:
             self._telling = True
 

@@ -174,7 +174,8 @@ def _label(x: float, text: str, colour: str, row: int) -> dict[str, Any]:
 def _breakeven(x: float, among: list[float]) -> dict[str, Any]:
     """Of several, the first leans left and the last right, so that near ones do not overlap."""
     ways = ("center",) if len(among) == 1 else ("right", *["center"] * (len(among) - 2), "left")
-    return {"xanchor": ways[among.index(x)], "text": f"{x:,.2f}", "x": x, "y": 0, "yanchor": "bottom", "yshift": 4, "showarrow": True,
+    return {"text": f"{x:,.2f}", "x": x, "xanchor": ways[among.index(x)], "y": 0, "yanchor": "bottom",
+            "yshift": 4, "showarrow": True,
             "ax": 0, "ay": -14, "arrowhead": 6, "arrowsize": 1, "arrowwidth": 1, "arrowcolor": theme.TEXT,
             "font": {"color": theme.TEXT, "size": 11}, "bgcolor": f"{theme.PANEL}cc"}  # fmt: skip
 

@@ -7,12 +7,11 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from maxlib.core.errors import ConfigError
 from maxlib.options.desk import DeskConfig
 from maxlib.research.published.champion_config import WATERFALL, Cause, ChampionPublished
 from maxlib.research.published.champion_money import Books, Trade
 from maxlib.research.published.champion_signals import decide, read
-from maxlib.research.published.steps import Step
+from maxlib.research.published.steps import Step, rungs
 
 Rows = NDArray[np.void]
 
@@ -60,17 +59,8 @@ def champion_steps(
     ConfigError
         If a cause is named twice.
     """
-    for i, cause in enumerate(causes):
-        if cause in causes[:i]:
-            raise ConfigError(f"waterfall: cause {cause.name.lower()} is named twice")
-    steps = [_step("published", "as claimed", champion_trades(config, bars, (), desk))]
-    for i, cause in enumerate(causes):
-        right = (cause,) if alone else causes[: i + 1]
-        steps.append(_step(cause.name.lower(), cause.value, champion_trades(config, bars, right, desk)))
-    return steps
 
+    def pnl_of(right: tuple[Cause, ...]) -> NDArray[np.float64]:
+        return np.array([t.pnl_usd for t in champion_trades(config, bars, right, desk)], np.float64)
 
-def _step(name: str, cause: str, trades: list[Trade]) -> Step:
-    pnl = np.array([t.pnl_usd for t in trades])
-    won = float((pnl > 0).mean()) if trades else float("nan")
-    return Step(name, cause, len(trades), won, float(pnl.sum()))
+    return rungs(causes, pnl_of, alone=alone)

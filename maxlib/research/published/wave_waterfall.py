@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from maxlib.core.errors import ConfigError
 from maxlib.options.desk import DeskConfig
-from maxlib.research.published.steps import Step
+from maxlib.research.published.steps import Step, rungs
 from maxlib.research.published.wave import WaveAccounting
 from maxlib.research.published.wave_config import WATERFALL, Cause, WavePublished, repaired
 
@@ -41,18 +40,9 @@ def wave_steps(
     ConfigError
         If a cause is named twice.
     """
-    for i, cause in enumerate(causes):
-        if cause in causes[:i]:
-            raise ConfigError(f"waterfall: cause {cause.name.lower()} is named twice")
-    steps = [_step("published", "as claimed", WaveAccounting(bars, config, desk))]
-    for i, cause in enumerate(causes):
-        right = (cause,) if alone else tuple(causes[: i + 1])
+
+    def pnl_of(right: tuple[Cause, ...]) -> NDArray[np.float64]:
         accounting = WaveAccounting(bars, repaired(config, right), desk)
-        steps.append(_step(cause.name.lower(), cause.value, accounting))
-    return steps
+        return np.array([own.trade.pnl_usd for own in accounting.booked], np.float64)
 
-
-def _step(name: str, cause: str, accounting: WaveAccounting) -> Step:
-    pnl = np.array([own.trade.pnl_usd for own in accounting.booked])
-    won = float((pnl > 0).mean()) if len(pnl) else float("nan")
-    return Step(name, cause, len(pnl), won, float(pnl.sum()))
+    return rungs(causes, pnl_of, alone=alone)
