@@ -192,7 +192,10 @@ def autopsy_report(
     ] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Write claim autopsies. Placebo, waterfall and impossible trades of each claim, as HTML."""
+    """Write claim autopsies. Placebo, waterfall and impossible trades of each claim, as HTML.
+
+    Exit codes as for validate: they judge the honest figures, not the claim's.
+    """
     from maxlib.app import runner
     from maxlib.research import scenario as scenario_file
 
@@ -413,7 +416,9 @@ def _validate(
     console = _console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=_console(stderr=True)) as progress:
-        bar = progress.add_task(f"{len(names)} scenario reports", total=len(names))
+        bar = progress.add_task(
+            f"{len(names)} scenario report{'s' if len(names) != 1 else ''}", total=len(names)
+        )
 
         def one_done(outcome: Outcome) -> None:
             progress.advance(bar)

@@ -143,6 +143,8 @@ class Desk:
         hold : minutes until the plan leaves at the latest; the reward of a candidate is what it is
             worth then, with the underlying at the target
         """
+        if math.isnan(target) and "long" not in self.config.structures:
+            return Offer((), 0, 0.0, dict.fromkeys(self.config.structures, "the signal names no target"))
         if self.config.structures == ("long",) or math.isnan(target):
             contract = choose(self.config, self.instrument, side, market.spot, expiry)
             ask = self.quote(contract, market).ask_cents

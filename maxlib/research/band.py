@@ -109,19 +109,16 @@ def _per_contract(run: Run, config: MachineConfig) -> tuple[float | None, float 
     Sizes stay those of the run: cheaper trades would buy more contracts, and what is
     asked is what these could bear.
     """
-    contracts = sum(t.quantity * sum(abs(leg.ratio) for leg in t.legs) for t in run.trades)
-    if contracts == 0:
-        return None, None
-    desk = config.desk.model_copy(update={"spread_scale": 0.0, "commission_cents": 0})
-    sizes = {t.known_at: t.quantity for t in run.trades}
-    free = play(
-        run.bars, run.out, run.sigma, config.model_copy(update={"desk": desk}), "band", journal=Silent()
+    # Filled at mid, the desk still chooses by the quotes and fees of the run, so the packages are the same.
+    mid = config.model_copy(
+        update={"fills": config.fills.model_copy(update={"model": "mid", "fraction": None})}
     )
-    same = [t for t in free.trades if t.known_at in sizes]
+    sizes = {(t.known_at, t.legs): t for t in run.trades}
+    free = play(run.bars, run.out, run.sigma, mid, "band", journal=Silent())
+    same = [(t, sizes[t.known_at, t.legs]) for t in free.trades if (t.known_at, t.legs) in sizes]
     if not same:
         return None, None
-    units = sum(sum(abs(leg.ratio) for leg in t.legs) * sizes[t.known_at] for t in same)
-    gross = sum(t.pnl_cents / t.quantity * sizes[t.known_at] for t in same) / 100
-    kept = {t.known_at for t in same}
-    net = sum(t.pnl_cents for t in run.trades if t.known_at in kept) / 100
+    units = sum(sum(abs(leg.ratio) for leg in own.legs) * own.quantity for _, own in same)
+    gross = sum((t.pnl_cents + t.fee_cents) / t.quantity * own.quantity for t, own in same) / 100
+    net = sum(own.pnl_cents for _, own in same) / 100
     return gross / units, (gross - net) / units

@@ -233,7 +233,8 @@ class TrialLedger:
         trials = [self._entry(row).trial for row in rows]
         made_up = sum(t.simulated for t in trials)
         state = f"the chain holds, its head is {rows[-1].hash[:12]}"
-        lines = [f"{len(trials):,} runs, {made_up:,} of them SIMULATED; {state}."]
+        runs = "1 run" if len(trials) == 1 else f"{len(trials):,} runs"
+        lines = [f"{runs}, {made_up:,} of them SIMULATED; {state}."]
         tapes: dict[str, list[Trial]] = {}
         for trial in trials:
             if not trial.simulated and trial.kind not in DIAGNOSTIC:
