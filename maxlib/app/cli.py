@@ -318,11 +318,37 @@ def dashboard(
     from maxlib.app import voila
 
     parameters = {"symbol": symbol, "day": day, **(_tape_of(bars, symbol) if bars else {})}
-    with voila.serve(port=port, parameters=parameters) as server:
-        print(f"Paper trader: {server.url}", flush=True)
+    _serve("Paper trader", voila.PAPER_TRADER, port, parameters)
+
+
+def _serve(name: str, notebook: Path, port: int | None, parameters: dict[str, Any]) -> None:
+    from maxlib.app import voila
+
+    with voila.serve(notebook, port, parameters=parameters) as server:
+        print(f"{name}: {server.url}", flush=True)
         print("Press Ctrl-C to stop.", flush=True)
         with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
             server.wait()
+
+
+@app.command()
+def lab(
+    port: Port = None,
+    chain: Annotated[
+        str | None, typer.Option("--chain", help="A file of option quotes; default: the modelled chain.")
+    ] = None,
+) -> None:
+    """Serve the options lab. Build structures with sliders, on this machine only, until Ctrl-C."""
+    from maxlib.app import voila
+    from maxlib.data.catalog import resolve
+    from maxlib.data.chains import load_chain
+
+    parameters: dict[str, Any] = {}
+    if chain is not None:
+        found = resolve(chain).resolve()
+        load_chain(found)  # a file that cannot be used is told here, not on the page
+        parameters = {"chain": "file", "path": str(found)}
+    _serve("Options lab", voila.OPTIONS_LAB, port, parameters)
 
 
 @data_app.command("check")

@@ -29,6 +29,7 @@ from typing import IO, Any, Final
 from maxlib.core.errors import ConfigError, MaxTraderError
 
 PAPER_TRADER: Final = Path(__file__).parents[2] / "dashboards" / "paper_trader.ipynb"
+OPTIONS_LAB: Final = Path(__file__).parents[2] / "notebooks" / "options_lab.ipynb"
 HOST: Final = "127.0.0.1"
 PORT: Final = 8866
 START_SECONDS: Final = 60.0
@@ -128,7 +129,7 @@ def serve(
             "scratch": str(here),
         }
         with (here / "voila.log").open("w+") as log:
-            process = _launch(source.parent / "share" / "jupyter", log)
+            process = _launch(log)
             url = _handshake(process, settings, log)
     except BaseException:
         scratch.cleanup()
@@ -138,9 +139,13 @@ def serve(
     return VoilaServer(process, url, scratch)
 
 
-def _launch(share: Path, log: IO[str]) -> subprocess.Popen[str]:
-    paths = [str(share), *filter(None, [os.environ.get("JUPYTER_PATH")])]
-    environment = os.environ | {"JUPYTER_PATH": os.pathsep.join(paths), "JUPYTER_NO_CONFIG": "1"}
+def _launch(log: IO[str]) -> subprocess.Popen[str]:
+    paths = [str(PAPER_TRADER.parent / "share" / "jupyter"), *filter(None, [os.environ.get("JUPYTER_PATH")])]
+    environment = os.environ | {
+        "JUPYTER_PATH": os.pathsep.join(paths),
+        "JUPYTER_NO_CONFIG": "1",
+        "OPENBLAS_NUM_THREADS": "1",  # for the small matrices of a page, threads that wait cost seconds
+    }
     return subprocess.Popen(
         [sys.executable, "-m", "maxlib.app.voila"],
         stdin=subprocess.PIPE,

@@ -28,6 +28,9 @@ from maxlib.market.contract import Contract, Leg
 _DUST: Final = 1e-6
 """Cents. Dollars times 100 are not whole: 100 × 501.29 = 50129.00000000001."""
 
+_FREE: Final = 10**12
+"""Cents that no option is worth."""
+
 Rule = Literal[
     "BELOW_INTRINSIC",
     "ABOVE_MAXIMUM",
@@ -107,6 +110,13 @@ def arbitrage(legs: Sequence[Leg], prices_cents: Sequence[int], moment: Moment) 
         if found is not None:
             return found
     return None
+
+
+def package_floor(legs: Sequence[Leg], moment: Moment) -> float:
+    """The least that a package of one expiry can cost, cents a share, below 0 a credit: the payoff's rule."""
+    found = _payoff(range(len(legs)), legs, [-leg.ratio * _FREE for leg in legs], moment)
+    assert found is not None  # no payoff is worth so little
+    return found.limit_cents
 
 
 def _together(legs: Sequence[Leg]) -> list[list[int]]:

@@ -112,7 +112,9 @@ class Snapshot:
         return Listing(self.chain.root, self.expiry.day, self.strikes["C" if side > 0 else "P"])
 
     def sigmas(self, legs: tuple[Leg, ...], scale: float = 1.0) -> tuple[float, ...] | None:
-        """Volatility of each leg times `scale`; None = no quote determines any."""
+        """Volatility of each leg times `scale`; None = no quote determines any. 0 when no time is left."""
+        if self.minutes <= 0:
+            return (0.0,) * len(legs)
         if not len(self.smile.strikes):
             return None
         return tuple(scale * self.smile.at(leg.contract.strike) for leg in legs)

@@ -55,7 +55,7 @@ def figure(snap: Snapshot, reading: Reading, target: float, revision: int = 0) -
         "xaxis": {"range": [low, high], "title": {"text": "underlying, dollars"}, "tickformat": ",.6~f",
                   "hoverformat": ",.2f", "zeroline": False, "showgrid": False},
         "yaxis": {"range": _heights(end, now), "side": "right", "tickformat": "$,.6~f", "zeroline": False,
-                  "title": {"text": ""}, "nticks": 8},
+                  "title": {"text": ""}, "nticks": 8, "showticklabels": bool(end)},
         "yaxis2": {"overlaying": "y", "range": [0, 2.4 * max(density_y, default=0) or 1], "visible": False,
                    "fixedrange": True},
         **marks(snap, reading, target),
@@ -106,8 +106,9 @@ def marks(snap: Snapshot, reading: Reading, target: float) -> dict[str, Any]:
     labels += [_breakeven(x, inside) for x in inside]
     missing = _missing(reading)
     if missing:
-        labels.append({"text": missing, "x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper",
-                       "showarrow": False, "font": {"color": theme.AMBER, "size": 13}})  # fmt: skip
+        labels.append({"text": missing, "x": 0.5, "y": 0.6, "xref": "paper", "yref": "paper",
+                       "bgcolor": theme.PANEL, "showarrow": False,
+                       "font": {"color": theme.AMBER, "size": 13}})  # fmt: skip
     return {"shapes": shapes, "annotations": labels}
 
 

@@ -165,6 +165,8 @@ class OptionsLab(widgets.VBox):
         """Read the chosen chain. If it cannot be read none is shown: never another one in its place."""
         name = self.controls.chain.value
         self.chain = self.moment = self.report = self.snapshot = self.reading = None
+        for name_of in ("moment", "expiry"):
+            self.controls.offer(name_of, [("–", 0)], 0)
         if name not in self._loaded:
             source = self._sources[name]
             self._loaded[name] = source if isinstance(source, Chain) else source()
@@ -338,6 +340,7 @@ class OptionsLab(widgets.VBox):
         chosen = None if reading is None else reading.selection.chosen
         built = reading is not None and chosen == reading.structure
         take = "no candidate passes" if chosen is None else "the winner is built already" if built else ""
+        controls.reset.disabled = False
         controls.take.disabled, controls.take.tooltip = bool(take), take or "Builds the best candidate"
         told = []
         if self._unplaced:
@@ -360,7 +363,8 @@ class OptionsLab(widgets.VBox):
         for name in self.controls.fields():
             if name not in ("chain", "moment", "expiry"):
                 self.controls.disable(name, "there is no chain")
-        self.controls.take.disabled, self.controls.note.value = True, ""
+        self.controls.take.disabled = self.controls.reset.disabled = True
+        self.controls.note.value = ""
         self._blank("No chain.")
         self.panels["quality"].value = panels.empty("No chain.")
         self.banner.value = panels.alert(f"{kind}{error}")

@@ -89,7 +89,7 @@ def facts(snap: Snapshot | None) -> str:
             ("spot", "not said" if snap.spot is None else f"{snap.spot:,.2f}"),
             ("parity forward", parity),
             ("one deviation", f"{snap.deviation:,.2f}" if len(snap.smile.strikes) else "–"),
-            ("trading time left", time_left(snap.minutes) if snap.minutes > 0 else "expired"),
+            ("trading time left", time_left(snap.minutes) if snap.minutes > 0 else "none"),
         )
     )
 

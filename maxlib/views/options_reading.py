@@ -11,7 +11,7 @@ import numpy as np
 
 from maxlib.core.errors import InvariantError
 from maxlib.core.record import Floats
-from maxlib.execution.arbitrage import Moment, _payoff, arbitrage
+from maxlib.execution.arbitrage import Moment, arbitrage, package_floor
 from maxlib.execution.fills import FillConfig, Filled, NotFilled, fill
 from maxlib.execution.firewall import guard
 from maxlib.market.contract import Contract, Leg, package_name
@@ -156,7 +156,7 @@ def _bound(snap: Snapshot, legs: tuple[Leg, ...], quantity: int) -> Bound:
         quantity, legs = quantity * abs(legs[0].ratio), (_one(legs[0]),)
         low, high = _leg_bounds(legs[0].contract, snap.moment)
     else:
-        low, high = _net_floor(legs, snap.moment), -_net_floor(reverse(legs), snap.moment)
+        low, high = package_floor(legs, snap.moment), -package_floor(reverse(legs), snap.moment)
     quotes = [snap.quotes.get(leg.contract) for leg in legs]
     passes, prices, why = _verdict(legs, quantity, quotes, snap.moment)
     net = None if prices is None else sum(leg.ratio * p for leg, p in zip(legs, prices, strict=True))
@@ -178,14 +178,6 @@ def _leg_bounds(contract: Contract, moment: Moment) -> tuple[float, float]:
     high = arbitrage([Leg(contract, -1)], [10**12], moment)
     assert high is not None
     return (max(0.0, low.limit_cents) if low is not None else 0.0), high.limit_cents
-
-
-def _net_floor(legs: tuple[Leg, ...], moment: Moment) -> float:
-    """The least that a package can cost: the firewall's last rule, asked with a price below all bounds."""
-    prices = [-leg.ratio * 10**12 for leg in legs]
-    found = _payoff(range(len(legs)), legs, prices, moment)
-    assert found is not None
-    return found.limit_cents
 
 
 def _verdict(
@@ -238,7 +230,7 @@ def _side(leg: Leg, quote: Quote | None) -> int | None:
 
 
 def as_dict(snap: Snapshot, reading: Reading, target: float) -> dict[str, Any]:
-    """A reading as plain JSON values: what was chosen, on which chain, and what came out."""
+    """A reading as plain JSON values. Cents, `ev_usd` and greeks (dollars, years) are a share."""
     price, ends = reading.price, reading.outcome
     return {
         "structure": {
@@ -257,12 +249,12 @@ def as_dict(snap: Snapshot, reading: Reading, target: float) -> dict[str, Any]:
             "max_gain_cents": None if ends is None else ends.max_gain_cents,
             "breakevens": None if ends is None else list(ends.breakevens),
             "pop": reading.pop,
-            "ev": reading.ev,
+            "ev_usd": reading.ev,
         },
         "sliders": {
-            **reading.scenario._asdict(),
             "underlying": snap.here + reading.scenario.shift,
-            "value": reading.value,
+            "minutes": reading.scenario.minutes,
+            "iv_scale": reading.scenario.iv_scale,
             "greeks": None if reading.greeks is None else reading.greeks._asdict(),
         },
         "bounds": [_plain(bound) for bound in reading.bounds],
@@ -272,5 +264,14 @@ def as_dict(snap: Snapshot, reading: Reading, target: float) -> dict[str, Any]:
 
 def _plain(bound: Bound) -> dict[str, Any]:
     quote = bound.quote
-    sides = {} if quote is None else {"bid_cents": quote.bid_cents, "ask_cents": quote.ask_cents}
-    return {key: value for key, value in bound._asdict().items() if key != "quote"} | sides
+    return {
+        "name": bound.name,
+        "ratio": bound.ratio,
+        "bid_cents": None if quote is None else quote.bid_cents,
+        "ask_cents": None if quote is None else quote.ask_cents,
+        "price_cents": bound.price_cents,
+        "least_cents": bound.low,
+        "most_cents": bound.high,
+        "passes": bound.passes,
+        "why": bound.why,
+    }

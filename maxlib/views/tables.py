@@ -39,6 +39,7 @@ DENIALS: Final = {
     "MARKET_CLOSED": "the regular session was over at the moment of the entry",
     "TOO_LATE": "too few minutes were left before the close",
     "UNAFFORDABLE": "one contract cost more than the budget of a position",
+    "HALTED": "trading was halted",
     "NO_STRUCTURE": "no structure paid enough for its risk",
     "STALE_PATTERN": "the pattern had formed before the last exit",
 }

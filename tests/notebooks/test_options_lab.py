@@ -43,7 +43,7 @@ def written(tmp_path: Path, **parameters: Any) -> tuple[list[Any], dict[str, Any
 
 def test_on_the_modelled_chain_it_shows_the_lab_and_writes_the_result(tmp_path: Path) -> None:
     shown, result = written(tmp_path, kind="fly", strikes=[600, 603, 606], real_folder="")
-    app, tables, picture = shown
+    app, picture, tables = shown
     assert isinstance(app, OptionsLab)
     assert isinstance(tables, HTML)
     assert isinstance(picture, go.Figure)
@@ -67,7 +67,7 @@ def test_on_a_real_chain_by_name(tmp_path: Path, shared: Path) -> None:
     assert result["chain"]["forward"] == pytest.approx(3856.7, abs=0.5)
     assert all(bound["passes"] for bound in result["bounds"])
     assert 0 < result["figures"]["pop"] < 1
-    assert "FILE" in shown[2].layout.title.text
+    assert "FILE" in shown[1].layout.title.text
 
 
 def test_a_chain_that_is_not_there_is_no_modelled_one(tmp_path: Path) -> None:

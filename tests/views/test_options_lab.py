@@ -60,7 +60,8 @@ def lab(
     return made
 
 
-# definitions.md, "Payoffs per share": kind, strikes, quotes that make its price, debit, loss, gain, breakevens
+# definitions.md, "Payoffs per share": kind, strikes, quotes that make its price; debit, loss, gain,
+# breakevens
 CHECKED = [
     ("long", (600,), {"C600": (2.10, 2.20)}, 220, 220, None, (602.20,)),
     ("vertical", (600, 605), {"C600": (3.00, 3.10), "C605": (0.90, 1.00)}, 220, 220, 280, (602.20,)),
@@ -96,12 +97,17 @@ def test_the_table_says_the_same_a_share_a_unit_and_for_the_position() -> None:
 
 
 def test_odds_and_expected_value_come_from_the_chains_own_density() -> None:
-    # definitions.md: S 600, σ 18 %, one session: the fly is worth 1.086420, POP(601–609) at 1.00 0.345752
-    shown = lab(chain(C600=(2.70, 2.76), C605=(0.99, 1.06), C610=(0.21, 0.22)))
-    assert shown.reading is not None
-    assert shown.reading.price.debit_cents == 276 - 2 * 99 + 22 == 100
-    assert shown.reading.pop == pytest.approx(0.345752, abs=0.01)
-    assert shown.reading.ev == pytest.approx(1.086420 - 1.0, abs=0.02)
+    shown = lab()
+    debit = shown.reading.price.debit_cents / 100
+    # definitions.md: S 600, σ 18 %, one session: the fly is worth 1.086420.
+    assert shown.reading.ev + debit == pytest.approx(1.086420, abs=0.01)
+    deviation = 0.18 / math.sqrt(252)
+
+    def below(level: float) -> float:
+        return 0.5 * math.erfc(-(math.log(level / 600) / deviation + deviation / 2) / math.sqrt(2))
+
+    assert below(609) - below(601) == pytest.approx(0.345752, abs=1e-6)  # as definitions.md has it
+    assert shown.reading.pop == pytest.approx(below(610 - debit) - below(600 + debit), abs=0.01)
 
 
 # --- sliders
@@ -317,10 +323,9 @@ def test_a_flys_far_wing_follows_and_bodies_without_one_are_not_offered() -> Non
 def test_bearish_structures_are_puts_downwards() -> None:
     shown = lab(None, "vertical", ())
     shown.controls.side.value = -1
-    assert shown.controls.target.value == 593.25  # a deviation, 6.80, below 600, on the slider's steps
+    assert shown.controls.target.value == 593.0  # a deviation, 6.80, below 600, on steps of 0.50
     assert shown.reading.structure.label == "vertical +1 600P -1 593P"
-    first, second, _ = shown.controls.strikes
-    assert labels(second)[0] == "599"
+    assert labels(shown.controls.strikes[1])[0] == "599"
 
 
 def test_strikes_as_near_as_the_kind_allows() -> None:
@@ -348,7 +353,8 @@ def test_after_the_close_time_and_volatility_cannot_be_moved() -> None:
     assert shown.controls.left.disabled
     assert shown.controls.left.tooltip == "no trading is left before it settles"
     assert shown.controls.iv_scale.disabled
-    assert shown.result()["figures"]["debit_cents"] is not None
+    shown.controls.shift.value = 5.0
+    assert shown.reading.value == pytest.approx(5.0, abs=0.02)  # the payoff
 
 
 def test_a_tape_can_be_gone_through_moment_by_moment() -> None:
