@@ -73,6 +73,8 @@ class Machine:
         self.signals = 0
         self.entered = 0
         self.last_exit = 0
+        self.halted = False
+        """No order that adds risk is sent; what is open is watched and left as planned."""
 
     @property
     def equity_cents(self) -> int:
@@ -117,12 +119,16 @@ class Machine:
             "sigma": signal.sigma,
         })  # fmt: skip
         said: list[Command] = [seen]
-        verdict: Allowed | Denial | None = admit(
-            self.config.risk,
-            open_positions=len(self.positions),
-            minutes_to_close=bar.minutes_left,
-            formed_at=signal.formed_at,
-            last_exit=self.last_exit,
+        verdict: Allowed | Denial | None = (
+            Denial("HALTED", 0, 0)
+            if self.halted
+            else admit(
+                self.config.risk,
+                open_positions=len(self.positions),
+                minutes_to_close=bar.minutes_left,
+                formed_at=signal.formed_at,
+                last_exit=self.last_exit,
+            )
         )
         legs: tuple[Leg, ...] = ()
         if verdict is None:
@@ -354,7 +360,7 @@ class Machine:
             "cash_cents": self.ledger.cash_cents, "flow_cents": self.ledger.flow_cents,
             "fee_cents": self.ledger.fee_cents, "held": list(self.ledger.held.items()),
             "denials": self.denials, "signals": self.signals, "entered": self.entered,
-            "last_exit": self.last_exit,
+            "last_exit": self.last_exit, "halted": self.halted,
             "trades": [numbers(t) for t in self.trades],
             "positions": [position_out(p) for p in self.positions.values()],
         })  # fmt: skip
@@ -365,7 +371,7 @@ class Machine:
         self.ledger.fee_cents = state["fee_cents"]
         self.ledger.held = {Contract(*contract): count for contract, count in state["held"]}
         self.denials, self.signals, self.entered = dict(state["denials"]), state["signals"], state["entered"]
-        self.last_exit = state["last_exit"]
+        self.last_exit, self.halted = state["last_exit"], state["halted"]
         self.trades = [trade_in(row) for row in state["trades"]]
         self.positions = {row["number"]: position_in(row) for row in state["positions"]}
 

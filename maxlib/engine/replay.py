@@ -34,7 +34,7 @@ from maxlib.engine.session_views import (
     State,
     TradeView,
 )
-from maxlib.engine.shell import VOLATILITY, Shell
+from maxlib.engine.shell import Shell
 from maxlib.journal.chain import Entry, Journal
 from maxlib.kernels.kernel import kernel
 from maxlib.kernels.system import System
@@ -42,7 +42,6 @@ from maxlib.market.bars import NS_PER_MINUTE, RTH_OPEN, BarRecord
 from maxlib.market.calendar import from_ordinal, new_york_minutes, ordinal
 from maxlib.market.contract import Leg
 from maxlib.options.desk import Market
-from maxlib.options.volatility import REALISED
 from maxlib.signals.levels import Levels, levels
 from maxlib.strategies.strategy import Strategy
 
@@ -148,10 +147,7 @@ class ReplaySession:
         before = bars[:first]
         closes = before["close"][_regular(before)]
         self._previous_close = float(closes[-1]) if len(closes) else None
-        # The compiled loop leaves the same bytes as stepping would, far sooner.
-        seen, _ = strategy.system.run(before, strategy.params)
-        volatility, _ = REALISED.run(before, VOLATILITY)
-        self._stepper.restore((seen.tobytes(), volatility.tobytes()))
+        self._stepper.warm(before)
         self._levels.restore(KNOWN.run(before, self._levels.params)[0].tobytes())
 
         self._pnl: list[int] = []

@@ -42,6 +42,9 @@ class Journal:
         self.entries.append(entry)
         return entry
 
+    def commit(self) -> None:
+        """Make all entries durable; in memory there is nothing to do."""
+
 
 class Silent(Journal):
     """A journal that keeps nothing: for the cells of a sweep, of which only the figures are asked."""

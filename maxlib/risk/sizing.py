@@ -10,7 +10,13 @@ from maxlib.core.config import Config
 from maxlib.market.bars import NS_PER_MINUTE
 
 DenialCode = Literal[
-    "POSITION_LIMIT", "MARKET_CLOSED", "TOO_LATE", "UNAFFORDABLE", "STALE_PATTERN", "NO_STRUCTURE"
+    "POSITION_LIMIT",
+    "MARKET_CLOSED",
+    "TOO_LATE",
+    "UNAFFORDABLE",
+    "STALE_PATTERN",
+    "NO_STRUCTURE",
+    "HALTED",
 ]
 
 

@@ -1,0 +1,85 @@
+"""A journal that survives its process: written before anything acts, run through again after a restart.
+
+Recovery is re-execution. The inputs (bars, commands) and everything that followed from
+them stand in one chain. A restarted trader feeds itself the recorded inputs; each entry
+that it makes must equal the recorded one, to the byte. Where the record ends, writing
+goes on. So a kill at any moment loses nothing that was acknowledged, and a changed
+program or configuration is found at the first entry that differs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from maxlib.core.canonical import canonical
+from maxlib.core.errors import InvariantError
+from maxlib.journal.chain import Entry, Journal, link
+from maxlib.journal.store import JournalFile
+
+
+class DurableJournal(Journal):
+    """A journal over a file.
+
+    Parameters
+    ----------
+    file : open for writing
+    recorded : all entries that the file holds
+    position : how many of them are behind us; the rest is run through again
+    stamp : goes into every entry
+    """
+
+    def __init__(
+        self,
+        file: JournalFile,
+        recorded: Sequence[Entry],
+        position: int = 0,
+        stamp: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(stamp)
+        self.entries = list(recorded[:position])
+        self._recorded = recorded
+        self._file = file
+        self._pending: list[Entry] = []
+
+    @property
+    def next_recorded(self) -> Entry | None:
+        """The entry that the run must make next; None = the record is at its end."""
+        n = len(self.entries)
+        return self._recorded[n] if n < len(self._recorded) else None
+
+    def append(self, ts: int, kind: str, data: dict[str, Any]) -> Entry:
+        """Add an entry, or check that it is the recorded one.
+
+        Raises
+        ------
+        InvariantError
+            If the run does not repeat what was recorded.
+        """
+        body = canonical({**self._stamp, **data})
+        entry = link(self.head, len(self.entries) + 1, ts, kind, body)
+        recorded = self.next_recorded
+        if recorded is None:
+            self._pending.append(entry)
+        elif recorded != entry:
+            raise InvariantError(
+                f"journal entry {entry.seq} is {recorded.kind} {recorded.body[:80]}, but running it again "
+                f"gives {kind} {body[:80]}: the program or its configuration has changed"
+            )
+        self.entries.append(entry)
+        return entry
+
+    def commit(self) -> None:
+        """Make everything appended so far durable. Nothing that leaves the process goes before it."""
+        if self._pending:
+            self._file.extend(self._pending)
+            self._pending = []
+
+    def answer(self, order: str) -> tuple[Entry, dict[str, Any]] | None:
+        """The recorded answer to an order that is sent again; None = none was recorded."""
+        entry = self.next_recorded
+        if entry is None or entry.kind not in ("fill", "rejected"):
+            return None
+        body: dict[str, Any] = json.loads(entry.body)
+        return (entry, body) if body["order"] == order else None

@@ -1,0 +1,203 @@
+"""The trader: the machine over a durable journal. What it knows survives a kill at any moment.
+
+No clock, network or event loop here: a process feeds it bars and commands. Each input is
+journaled, then what follows from it; orders are durable before they are sent. Start-up
+is recovery: the newest snapshot, then the journal's tail run through again.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maxlib.core.canonical import canonical, sha256
+from maxlib.core.config import config_hash
+from maxlib.core.errors import DataError, InvariantError
+from maxlib.engine.backtest import Stepper, to_bar
+from maxlib.engine.durable import DurableJournal
+from maxlib.engine.events import Bar, OrderFilled, OrderRejected
+from maxlib.engine.machine import Machine, MachineConfig
+from maxlib.engine.shell import Shell
+from maxlib.execution.broker import Rejection
+from maxlib.journal.chain import verify
+from maxlib.journal.store import JournalFile, read
+from maxlib.market.bars import BAR
+from maxlib.options.desk import Market
+from maxlib.strategies.strategy import Strategy
+from maxlib.trading.orders import Fill, Order
+
+Rows = NDArray[np.void]
+Command = Literal["halt", "resume"]
+INPUTS: Final = frozenset({"bar", "command"})
+
+
+class Recovery(NamedTuple):
+    """What a start found: entries in the journal, the snapshot's position, entries run through again."""
+
+    entries: int
+    snapshot: int
+    replayed: int
+
+
+class LiveShell(Shell):
+    """A shell whose orders are durable before they are sent, and whose answers are taken from the record."""
+
+    journal: DurableJournal
+
+    def _send(self, order: Order, market: Market, bar: Bar, sigma: float, *, opening: bool = False) -> None:
+        recorded = self.journal.answer(order.id)
+        if recorded is None:
+            self.journal.commit()
+            super()._send(order, market, bar, sigma, opening=opening)
+            return
+        entry, body = recorded
+        event: OrderFilled | OrderRejected
+        if entry.kind == "rejected":
+            event = OrderRejected(Rejection(order, entry.ts, body["code"]))
+        else:
+            prices = tuple(body.get("prices_cents", (body["price_cents"],)))
+            made = (entry.ts, body["quantity"], prices, body["fee_cents"], body["spot"], body["modelled"])
+            event = OrderFilled(Fill(order, *made), bar)
+        self._execute(self.machine.handle(event), bar, sigma, market if opening else None)
+
+
+class Trader:
+    """One account, one strategy, one journal.
+
+    Parameters
+    ----------
+    folder : journal and snapshots; made if need be
+    strategy, config : as in a backtest
+    run : names the run; order ids are derived from it
+    identity : goes into the first entry: code version, label, scenario
+    history : BAR[n] before the first live bar, to warm the strategy up; read at the first start only
+
+    Raises
+    ------
+    DataError
+        If the journal is of another run or configuration, or cannot be used.
+    InvariantError
+        If the journal is broken, or running it again does not repeat it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        strategy: Strategy,
+        config: MachineConfig,
+        *,
+        run: str,
+        identity: Mapping[str, Any],
+        history: Rows | None = None,
+    ) -> None:
+        path = folder / "journal.sqlite"
+        self._file = JournalFile(path)
+        recorded = read(path)
+        verify(recorded)
+        self._history = history
+        self.last_bar: Bar | None = None
+        self.finished = False
+        self._sigma = 0.0
+        self._first = {"run": run, "config_hash": config_hash(config), **identity}
+        self.journal = DurableJournal(self._file, recorded)
+        self.shell = LiveShell(Machine(config, run), self.journal)
+        self._stepper = Stepper(self.shell, strategy)
+        self.recovery = self._recover(recorded)
+
+    # --- inputs
+
+    def bar(self, rows: Rows, level: float | None = None) -> None:
+        """A bar is complete (an array of length one). Durable, with all that follows, when this returns.
+
+        Raises
+        ------
+        DataError
+            If it is not later than the bar before it.
+        """
+        bar = to_bar(rows[0])
+        if self.last_bar is not None and bar.ts <= self.last_bar.ts:
+            raise DataError(f"bar ending at {bar.ts} ns comes after the bar ending at {self.last_bar.ts} ns")
+        self.journal.append(bar.ts, "bar", {"values": bar, "level": level})
+        self._stepper.step(rows, level)
+        self.last_bar = bar
+        self._sigma = float(self._stepper.volatility.last["sigma"]) if level is None else level
+        self.journal.commit()
+
+    def command(self, name: Command, ts: int, why: str = "") -> None:
+        """Halt: no order that adds risk. Resume: they may be sent again. Survives a restart."""
+        self.journal.append(ts, "command", {"name": name, "why": why})
+        self.shell.machine.halted = name == "halt"
+        self.journal.commit()
+
+    def finish(self) -> None:
+        """Leave everything at the last bar; for a tape that ends."""
+        if self.last_bar is None:
+            return
+        self.journal.append(self.last_bar.ts, "command", {"name": "finish", "why": ""})
+        self.shell.finish(self.last_bar, self._sigma)
+        self.finished = True
+        self.journal.commit()
+
+    def close(self) -> None:
+        """Close the journal. A kill does as well."""
+        self._file.close()
+
+    # --- state
+
+    @property
+    def state_hash(self) -> str:
+        """Hash of all that decides what happens next; equal state, equal hash."""
+        return sha256(canonical(self._state()))
+
+    def _state(self) -> dict[str, Any]:
+        strategy, volatility = self._stepper.snapshot()
+        return {
+            "machine": json.loads(self.shell.machine.snapshot()),
+            "strategy": base64.b64encode(strategy).decode(),
+            "volatility": base64.b64encode(volatility).decode(),
+            "waiting": [order.id for order in self.shell.waiting],
+            "last": self.last_bar,
+        }
+
+    # --- start
+
+    def _recover(self, recorded: list[Any]) -> Recovery:
+        self._begin()
+        while (entry := self.journal.next_recorded) is not None:
+            if entry.kind not in INPUTS:
+                raise InvariantError(f"journal entry {entry.seq} ({entry.kind}) follows from no input")
+            body = json.loads(entry.body)
+            if entry.kind == "bar":
+                rows = np.zeros(1, BAR)
+                rows[0] = tuple(body["values"])
+                self.bar(rows, body["level"])
+            elif body["name"] == "finish":
+                self.finish()
+            else:
+                self.command(body["name"], entry.ts, body["why"])
+        self.journal.commit()
+        return Recovery(len(recorded), 0, len(recorded))
+
+    def _begin(self) -> None:
+        """The first entry: who runs, and the strategy's memory, so that the journal alone is enough."""
+        first = self.journal.next_recorded
+        if first is None:
+            if self._history is not None and len(self._history):
+                self._stepper.warm(self._history)
+            strategy, volatility = (base64.b64encode(x).decode() for x in self._stepper.snapshot())
+            memory = {"strategy": strategy, "volatility": volatility}
+            self.journal.append(0, "start", {**self._first, **memory})
+            self.journal.commit()
+            return
+        body = json.loads(first.body)
+        for name, mine in self._first.items():
+            if body.get(name) != mine:
+                raise DataError(f"the journal was begun with {name} {body.get(name)!r}, not {mine!r}")
+        self._stepper.restore((base64.b64decode(body["strategy"]), base64.b64decode(body["volatility"])))
+        self.journal.append(0, "start", body)
