@@ -8,9 +8,8 @@ on, and reads snapshots and deltas that are plain JSON. Nothing else reaches the
 from __future__ import annotations
 
 import datetime as dt
-import json
 import math
-from typing import Any, Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +19,15 @@ from maxlib.core.record import Record
 from maxlib.engine.backtest import Stepper, to_bar
 from maxlib.engine.events import Bar
 from maxlib.engine.machine import Machine, MachineConfig
-from maxlib.engine.position import Position
+from maxlib.engine.projection import Projection, number
 from maxlib.engine.session_views import (
     BarView,
     Command,
-    DenialView,
-    JournalRow,
     Label,
     LevelsView,
     MarkView,
-    PositionView,
     SessionView,
     State,
-    TradeView,
 )
 from maxlib.engine.shell import Shell
 from maxlib.journal.chain import Entry, Journal
@@ -40,15 +35,11 @@ from maxlib.kernels.kernel import kernel
 from maxlib.kernels.system import System
 from maxlib.market.bars import NS_PER_MINUTE, RTH_OPEN, BarRecord
 from maxlib.market.calendar import from_ordinal, new_york_minutes, ordinal
-from maxlib.market.contract import Leg
-from maxlib.options.desk import Market
 from maxlib.signals.levels import Levels, levels
 from maxlib.strategies.strategy import Strategy
 
 Rows = NDArray[np.void]
 
-TAIL: Final = 40
-"""Newest journal entries that a view carries."""
 _NS: Final = 1_000_000_000
 _LEGAL: Final[dict[Command, tuple[State, ...]]] = {
     "start": ("IDLE",),
@@ -151,13 +142,7 @@ class ReplaySession:
         self._levels.restore(KNOWN.run(before, self._levels.params)[0].tobytes())
 
         self._pnl: list[int] = []
-        self._marks: list[MarkView] = []
-        self._denials: dict[str, DenialView] = {}
-        self._purposes: dict[str, str] = {}
-        self._sides: dict[int, int] = {}
-        self._entries: dict[int, int] = {}
-        self._signal: dict[str, Any] = {}
-        self._read = 0
+        self._shown = Projection(self._shell)
 
     # --- commands
 
@@ -231,8 +216,8 @@ class ReplaySession:
         self._levels.push(rows)
         self._next += 1
         self.clock = max(self.clock, bar.ts)
-        self._pnl.append(self._pnl_cents())
-        self._project()
+        self._pnl.append(self._shown.pnl_cents(bar, self._sigma))
+        self._shown.read()
         if self._next == len(self._bars):
             self.state = "FINISHED"
             self._flatten()
@@ -240,8 +225,8 @@ class ReplaySession:
     def _flatten(self) -> None:
         if self._bar is not None:
             self._shell.finish(self._bar, self._sigma)
-            self._pnl[-1] = self._pnl_cents()
-            self._project()
+            self._pnl[-1] = self._shown.pnl_cents(self._bar, self._sigma)
+            self._shown.read()
 
     # --- views
 
@@ -255,30 +240,15 @@ class ReplaySession:
 
     def marks_since(self, i: int) -> list[MarkView]:
         """Signals, entries and exits so far, from number `i` (from 0) on."""
-        return self._marks[i:]
+        return self._shown.marks[i:]
 
     def view(self) -> SessionView:
         """The session now, as a frozen snapshot that survives JSON."""
-        machine, bar, entries = self._machine, self._bar, self._shell.journal.entries
-        positions = tuple(self._position(p) for p in machine.positions.values())
-        unrealised = sum(p.unrealised_cents for p in positions)
-        start = machine.ledger.start_cents
-        realised = machine.equity_cents - start
-        trades = tuple(
-            TradeView(
-                number=t.number, side=t.side, contract=t.name, right=t.contract.right,
-                strike=t.contract.strike, quantity=t.quantity, entry_at=t.entry_at, exit_at=t.exit_at,
-                entry_cents=t.entry_price_cents, exit_cents=t.exit_price_cents, fee_cents=t.fee_cents,
-                pnl_cents=t.pnl_cents, reason=t.reason,
-            )
-            for t in machine.trades
-        )  # fmt: skip
+        bar = self._bar
         refusals = {command: self.refusal(command) for command in _LEGAL}
         return SessionView(
             state=self.state,
             label=self.label,
-            name=machine.run,
-            symbol=machine.config.symbol,
             strategy=self._strategy,
             day=self.day,
             clock=self.clock,
@@ -288,23 +258,10 @@ class ReplaySession:
             previous_close=self._previous_close,
             bars=self._next,
             bars_total=len(self._bars),
-            marks=len(self._marks),
-            signals=machine.signals,
-            start_cents=start,
-            realised_cents=realised,
-            unrealised_cents=unrealised,
-            equity_cents=start + realised + unrealised,
-            fee_cents=machine.ledger.fee_cents,
-            positions=positions,
-            trades=trades,
-            wins=sum(t.pnl_cents > 0 for t in machine.trades),
-            denials=tuple(sorted(self._denials.values(), key=lambda d: (-d.count, d.code))),
             levels=self._known() if bar else LevelsView(),
-            journal_head=self._shell.journal.head,
-            journal_count=len(entries),
-            journal_tail=tuple(JournalRow(**entry._asdict()) for entry in entries[-TAIL:]),
             blocked={command: reason for command, reason in refusals.items() if reason is not None},
             fault=self.fault,
+            **self._shown.account(bar, self._sigma),
         )
 
     @property
@@ -314,104 +271,7 @@ class ReplaySession:
 
     def _known(self) -> LevelsView:
         now = self._levels.last
-        return LevelsView(**{name: _number(float(now[name])) for name in now.dtype.names})
-
-    def _pnl_cents(self) -> int:
-        machine = self._machine
-        open_ = sum(self._unrealised(p)[1] for p in machine.positions.values())
-        return machine.equity_cents + open_ - machine.ledger.start_cents
-
-    def _unrealised(self, position: Position) -> tuple[int | None, int]:
-        """Bid in cents per share, and the P&L in cents of selling the rest at it, commission paid."""
-        if position.entry is None or self._bar is None:
-            return None, 0
-        machine, bar = self._machine, self._bar
-        minutes = max(0, bar.minutes_left)
-        market = Market(bar.ts, bar.close, minutes, self._sigma, bar.session_minutes)
-        worth = fees = 0
-        for contract, count in position.held.items():
-            quote = machine.desk.quote(contract, market)
-            worth += count * ((quote.bid_cents if count > 0 else quote.ask_cents) or 0)
-            fees += machine.desk.fee_cents((Leg(contract, count),))
-        units = position.open_quantity
-        gain = (worth - position.entry.price_cents * units) * machine.instrument.multiplier
-        return worth // units if units else None, gain - fees
-
-    def _position(self, position: Position) -> PositionView:
-        contract, entry, watch = position.legs[0].contract, position.entry, position.watch
-        bid, unrealised = self._unrealised(position)
-        stop, tp1, tp2 = position.levels
-        if watch is not None and bool(watch.state["started"][0]):
-            stop = position.signal.side * float(watch.state["stop"][0])
-        return PositionView(
-            trade=position.number,
-            side=position.signal.side,
-            contract=position.entry_order.name,
-            right=contract.right,
-            strike=contract.strike,
-            expiry=from_ordinal(contract.expiry),
-            quantity=position.quantity or position.entry_order.quantity,
-            open_quantity=position.open_quantity,
-            entry_at=entry.ts if entry else None,
-            entry_cents=entry.price_cents if entry else None,
-            bid_cents=bid,
-            unrealised_cents=unrealised,
-            stop=_number(stop),
-            tp1=_number(tp1),
-            tp2=_number(tp2),
-        )
-
-    # --- the journal, read once as it grows
-
-    def _project(self) -> None:
-        """Turn new journal entries into marks and denials: the journal is the only source of both."""
-        entries = self._shell.journal.entries
-        for entry in entries[self._read :]:
-            self._entry(entry.ts, entry.kind, json.loads(entry.body))
-        self._read = len(entries)
-
-    def _entry(self, ts: int, kind: str, body: dict[str, Any]) -> None:
-        if kind == "signal":
-            self._signal = body
-        elif kind == "denied":
-            self._deny(body["code"], body["limit"], body["actual"])
-            self._mark("denied", ts, self._signal["spot"], self._signal["side"], body["code"])
-        elif kind == "order":
-            self._purposes[body["order"]] = body["purpose"]
-            if body["purpose"] == "open":
-                self._sides[body["trade"]] = self._signal["side"]
-                text = f"{body['quantity']} × {body['contract']}"
-                self._mark("signal", ts, self._signal["spot"], self._signal["side"], text)
-        elif kind == "rejected" and body["purpose"] == "open":
-            self._deny(body["code"], None, None)
-        elif kind == "fill":
-            self._fill(ts, body)
-
-    def _fill(self, ts: int, body: dict[str, Any]) -> None:
-        trade, price = body["trade"], body["price_cents"]
-        purpose = self._purposes[body["order"]]
-        text = f"{body['quantity']} × {body['contract']} at {price / 100:.2f} ({purpose})"
-        if body["side"] == "buy":
-            self._entries[trade] = price
-            self._mark("entry", ts, body["spot"], self._sides[trade], text)
-        else:
-            good = price > self._entries[trade]
-            self._mark("exit", ts, body["spot"], self._sides[trade], text, good)
-
-    def _mark(
-        self,
-        kind: Literal["signal", "denied", "entry", "exit"],
-        ts: int,
-        spot: float,
-        side: int,
-        text: str,
-        good: bool | None = None,
-    ) -> None:
-        self._marks.append(MarkView(kind=kind, ts=ts, spot=spot, side=side, text=text, good=good))
-
-    def _deny(self, code: str, limit: float | None, actual: float | None) -> None:
-        count = self._denials[code].count + 1 if code in self._denials else 1
-        self._denials[code] = DenialView(code=code, count=count, limit=limit, actual=actual)
+        return LevelsView(**{name: number(float(now[name])) for name in now.dtype.names})
 
 
 def span(bars: Rows, day: dt.date) -> tuple[int, int]:
@@ -440,8 +300,3 @@ def session_days(bars: Rows) -> list[dt.date]:
 def _regular(bars: Rows) -> NDArray[np.bool_]:
     inside: NDArray[np.bool_] = (bars["minute"] >= RTH_OPEN) & (bars["minute"] < bars["close_minute"])
     return inside
-
-
-def _number(value: float) -> float | None:
-    """None for NaN, which JSON lacks."""
-    return None if math.isnan(value) else value
