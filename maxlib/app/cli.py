@@ -332,6 +332,39 @@ def _serve(name: str, notebook: Path, port: int | None, parameters: dict[str, An
 
 
 @app.command()
+def paper(
+    scenario: ScenarioName,
+    venue: Annotated[
+        str, typer.Option("--venue", help="fake: the scenario's own bars, at a speed.")
+    ] = "fake",
+    day: Annotated[str, typer.Option("--day", help="New York date, as 2025-01-31; default: the last.")] = "",
+    speed: Annotated[
+        float, typer.Option("--speed", help="Times market speed; 0 = as fast as it goes.")
+    ] = 60.0,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Journal and state; default: var/paper/SCENARIO-DAY.")
+    ] = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Of the API; 0 = a free one.")] = 0,
+    stay: Annotated[bool, typer.Option("--stay/--exit", help="Serve on after the last bar.")] = True,
+    overrides: Overrides = None,
+) -> None:
+    """Run the paper trader. Own simulated fills; a restart goes on where it stopped."""
+    import asyncio
+
+    from maxlib.app.paper import ADDRESS, PaperTrader
+    from maxlib.research import scenario as scenario_file
+
+    if venue != "fake":
+        raise ConfigError(f"--venue {venue}: should be fake; live feeds and brokers are not connected yet")
+    chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
+    trader = PaperTrader(chosen, folder, day=day, speed=speed)
+    print(f"Paper trader: {trader.recovery_sentence}", flush=True)
+    print(f"API and token: {trader.folder / ADDRESS}; Ctrl-C stops, a new start goes on.", flush=True)
+    asyncio.run(trader.run(port, stay=stay))
+    print(trader.closing_sentence, flush=True)
+
+
+@app.command()
 def lab(
     port: Port = None,
     chain: Annotated[

@@ -9,10 +9,10 @@ from pathlib import Path
 from maxlib.core.errors import DataError
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
+def write_atomic(path: Path, content: str | bytes, *, private: bool = False) -> None:
     """Write `content` beside `path`, sync it, and move it into place.
 
-    A reader sees the old file or the new one, never a part.
+    A reader sees the old file or the new one, never a part. A `private` one is its owner's only.
 
     Raises
     ------
@@ -22,7 +22,8 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with os.fdopen(os.open(draft, flags, 0o600 if private else 0o666), "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())

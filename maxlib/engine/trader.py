@@ -25,7 +25,7 @@ from maxlib.engine.events import Bar, OrderFilled, OrderRejected
 from maxlib.engine.machine import Machine, MachineConfig
 from maxlib.engine.shell import Shell
 from maxlib.execution.broker import Rejection
-from maxlib.journal.chain import verify
+from maxlib.journal.chain import Entry, verify
 from maxlib.journal.store import JournalFile, read
 from maxlib.market.bars import BAR
 from maxlib.options.desk import Market
@@ -76,6 +76,7 @@ class Trader:
     strategy, config : as in a backtest
     run : names the run; order ids are derived from it
     identity : goes into the first entry: code version, label, scenario
+    simulated : stands in every entry
     history : BAR[n] before the first live bar, to warm the strategy up; read at the first start only
 
     Raises
@@ -94,18 +95,35 @@ class Trader:
         *,
         run: str,
         identity: Mapping[str, Any],
+        simulated: bool,
         history: Rows | None = None,
     ) -> None:
         path = folder / "journal.sqlite"
         self._file = JournalFile(path)
-        recorded = read(path)
-        verify(recorded)
+        try:
+            recorded = read(path)
+            verify(recorded)
+            self._start(recorded, strategy, config, run, identity, simulated, history)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _start(
+        self,
+        recorded: list[Entry],
+        strategy: Strategy,
+        config: MachineConfig,
+        run: str,
+        identity: Mapping[str, Any],
+        simulated: bool,
+        history: Rows | None,
+    ) -> None:
         self._history = history
         self.last_bar: Bar | None = None
         self.finished = False
-        self._sigma = 0.0
+        self.sigma = 0.0
         self._first = {"run": run, "config_hash": config_hash(config), **identity}
-        self.journal = DurableJournal(self._file, recorded)
+        self.journal = DurableJournal(self._file, recorded, stamp={"simulated": simulated})
         self.shell = LiveShell(Machine(config, run), self.journal)
         self._stepper = Stepper(self.shell, strategy)
         self.recovery = self._recover(recorded)
@@ -126,7 +144,7 @@ class Trader:
         self.journal.append(bar.ts, "bar", {"values": bar, "level": level})
         self._stepper.step(rows, level)
         self.last_bar = bar
-        self._sigma = float(self._stepper.volatility.last["sigma"]) if level is None else level
+        self.sigma = float(self._stepper.volatility.last["sigma"]) if level is None else level
         self.journal.commit()
 
     def command(self, name: Command, ts: int, why: str = "") -> None:
@@ -140,7 +158,7 @@ class Trader:
         if self.last_bar is None:
             return
         self.journal.append(self.last_bar.ts, "command", {"name": "finish", "why": ""})
-        self.shell.finish(self.last_bar, self._sigma)
+        self.shell.finish(self.last_bar, self.sigma)
         self.finished = True
         self.journal.commit()
 
@@ -167,7 +185,7 @@ class Trader:
 
     # --- start
 
-    def _recover(self, recorded: list[Any]) -> Recovery:
+    def _recover(self, recorded: list[Entry]) -> Recovery:
         self._begin()
         while (entry := self.journal.next_recorded) is not None:
             if entry.kind not in INPUTS:
@@ -200,4 +218,4 @@ class Trader:
             if body.get(name) != mine:
                 raise DataError(f"the journal was begun with {name} {body.get(name)!r}, not {mine!r}")
         self._stepper.restore((base64.b64decode(body["strategy"]), base64.b64decode(body["volatility"])))
-        self.journal.append(0, "start", body)
+        self.journal.append(0, "start", body)  # the stamp is in it already

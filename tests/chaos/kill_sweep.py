@@ -55,7 +55,7 @@ def settings() -> Any:
 
 def trader(folder: Path) -> Trader:
     how = strategy(stop=1.5, tp1=1.2, tp2=2.4, basis=DISTANCE)
-    return Trader(folder, how, settings(), run=RUN, identity={"label": "SIMULATED"})
+    return Trader(folder, how, settings(), run=RUN, identity={"label": "SIMULATED"}, simulated=True)
 
 
 def live(folder: Path, bars: Any) -> None:

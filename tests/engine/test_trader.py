@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from maxlib.core.errors import DataError, InvariantError
+from maxlib.core.errors import DataError, InvariantError, MaxTraderError
 from maxlib.engine.backtest import backtest
 from maxlib.engine.trader import INPUTS, Trader
-from maxlib.journal.chain import Entry
+from maxlib.journal.chain import Entry, Journal
 from maxlib.journal.store import read
 from maxlib.strategies.signal import DISTANCE
 from tests.chaos.kill_sweep import RUN, day, live, settings, trader
@@ -37,7 +37,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Entry]:
 
 def test_a_day_through_the_trader_decides_what_the_backtest_decides(whole: list[Entry]) -> None:
     how = strategy(stop=1.5, tp1=1.2, tp2=2.4, basis=DISTANCE)
-    run = backtest(BARS, how, settings(), RUN)
+    run = backtest(BARS, how, settings(), RUN, journal=Journal({"simulated": True}))
     assert decisions(whole) == decisions(run.journal.entries)
     assert len(run.trades) >= 3
     assert {"bar", "start", "order", "fill", "closed", "denied", "selected"} <= {e.kind for e in whole}
@@ -64,12 +64,12 @@ def test_a_restart_after_every_few_bars_changes_nothing(
 
 def test_history_warms_the_strategy_and_is_not_needed_again(tmp_path: Path) -> None:
     how = strategy(stop=1.5, tp1=1.2, tp2=2.4, basis=DISTANCE)
-    one = Trader(tmp_path, how, settings(), run=RUN, identity={}, history=BARS[:30])
+    one = Trader(tmp_path, how, settings(), run=RUN, identity={}, simulated=True, history=BARS[:30])
     for i in range(30, 60):
         one.bar(BARS[i : i + 1])
     state = one.state_hash
     one.close()
-    again = Trader(tmp_path, how, settings(), run=RUN, identity={})
+    again = Trader(tmp_path, how, settings(), run=RUN, identity={}, simulated=True)
     assert again.state_hash == state
     again.close()
 
@@ -80,7 +80,7 @@ def test_a_halt_survives_a_restart_and_refuses_entries_until_resumed(tmp_path: P
 
     def start() -> Trader:
         made = config(risk={"contracts": 1}, hold_minutes=5)
-        return Trader(tmp_path, strategy(), made, run=RUN, identity={})
+        return Trader(tmp_path, strategy(), made, run=RUN, identity={}, simulated=True)
 
     one = start()
     one.command("halt", int(bars["ts"][0]), "said the user")
@@ -100,7 +100,14 @@ def test_a_halt_survives_a_restart_and_refuses_entries_until_resumed(tmp_path: P
 
 def test_a_halt_lets_what_is_open_leave_as_planned(tmp_path: Path) -> None:
     bars = Market().flat("09:30", "10:30", 500.0).signal("09:40", LONG).bars
-    one = Trader(tmp_path, strategy(), config(risk={"contracts": 1}, hold_minutes=5), run=RUN, identity={})
+    one = Trader(
+        tmp_path,
+        strategy(),
+        config(risk={"contracts": 1}, hold_minutes=5),
+        run=RUN,
+        identity={},
+        simulated=True,
+    )
     for i in range(len(bars)):
         one.bar(bars[i : i + 1])
         if i == 12:
@@ -115,9 +122,9 @@ def test_another_configuration_is_refused_with_both_named(tmp_path: Path) -> Non
     one = trader(tmp_path)
     one.close()
     with pytest.raises(DataError, match="the journal was begun with config_hash"):
-        Trader(tmp_path, strategy(), config(), run=RUN, identity={"label": "SIMULATED"})
+        Trader(tmp_path, strategy(), config(), run=RUN, identity={"label": "SIMULATED"}, simulated=True)
     with pytest.raises(DataError, match="begun with label 'SIMULATED', not 'PAPER'"):
-        Trader(tmp_path, strategy(), settings(), run=RUN, identity={"label": "PAPER"})
+        Trader(tmp_path, strategy(), settings(), run=RUN, identity={"label": "PAPER"}, simulated=True)
 
 
 def test_a_changed_program_is_found_at_the_first_entry_that_differs(tmp_path: Path) -> None:
@@ -125,7 +132,7 @@ def test_a_changed_program_is_found_at_the_first_entry_that_differs(tmp_path: Pa
     live(tmp_path, BARS)
     other = strategy(stop=9.0, tp1=1.2, tp2=2.4, basis=DISTANCE)
     with pytest.raises(InvariantError, match=r"journal entry \d+ is signal .* running it again gives signal"):
-        Trader(tmp_path, other, settings(), run=RUN, identity={"label": "SIMULATED"})
+        Trader(tmp_path, other, settings(), run=RUN, identity={"label": "SIMULATED"}, simulated=True)
 
 
 def test_an_edited_journal_is_refused(tmp_path: Path) -> None:
@@ -135,7 +142,7 @@ def test_an_edited_journal_is_refused(tmp_path: Path) -> None:
             "UPDATE journal SET body = replace(body, '\"quantity\":3', '\"quantity\":2') WHERE kind = 'fill'"
         )
     db.close()
-    with pytest.raises(InvariantError, match="does not follow"):
+    with pytest.raises(MaxTraderError, match="does not follow"):
         trader(tmp_path)
 
 

@@ -1,0 +1,194 @@
+"""The paper trader's process: a feed, the trader, its API. Headless; closing a page changes nothing.
+
+One event loop. A bar comes in, the trader journals and decides, viewers are told. The API
+lives beside it in the same loop and never makes it wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+from maxlib.app.api import Asked, Events, application
+from maxlib.core.config import config_hash
+from maxlib.core.errors import ConfigError, DataError
+from maxlib.core.files import write_atomic
+from maxlib.data.tape import Tape
+from maxlib.data.tape import load as load_tape
+from maxlib.engine.backtest import Rows
+from maxlib.engine.live import LiveSession, Venue
+from maxlib.engine.replay import session_days, span
+from maxlib.engine.trader import Trader
+from maxlib.research.provenance import code_version
+from maxlib.research.run import level_of
+from maxlib.research.scenario import Scenario
+
+HOST: Final = "127.0.0.1"
+ADDRESS: Final = "api.json"
+"""In the trader's folder, readable by its user only: where the API is and its token."""
+
+
+class TapeFeed:
+    """The bars of one date, at a multiple of market speed; the clock is the market's.
+
+    Parameters
+    ----------
+    speed : market minutes a minute; 0 = as fast as they are taken
+    """
+
+    def __init__(self, bars: Rows, speed: float) -> None:
+        self.bars = bars
+        self.clock: int = int(bars["ts"][0])
+        self._pause = 60.0 / speed if speed > 0 else 0.0
+
+    async def rows(self, after: int | None) -> AsyncIterator[int]:
+        """Indices of the bars that end after `after`, each when it is complete."""
+        for i in range(len(self.bars)):
+            if after is not None and int(self.bars["ts"][i]) <= after:
+                continue
+            await asyncio.sleep(self._pause)
+            self.clock = int(self.bars["ts"][i])
+            yield i
+
+
+class PaperTrader:
+    """One scenario on one date: own simulated fills at modelled quotes.
+
+    Parameters
+    ----------
+    folder : journal and address of this trader; None = var/paper/SCENARIO-DAY
+    day : New York date as 2025-01-31; "" = the tape's last session
+    speed : see `TapeFeed`
+    """
+
+    def __init__(
+        self, scenario: Scenario, folder: Path | None = None, *, day: str = "", speed: float = 60.0
+    ) -> None:
+        if not 0.0 <= speed <= 1e6:
+            raise ConfigError(f"--speed {speed}: should be from 0 (as fast as possible) to 1000000")
+        tape = load_tape(scenario.data)
+        days = {str(d): d for d in session_days(tape.bars)}
+        if not days or day not in ("", *days):
+            raise DataError(f"--day {day}: {tape.name} has no session then; it has {_range(list(days))}")
+        chosen = day or max(days)
+        first, last = span(tape.bars, days[chosen])
+        level = level_of(scenario, tape)
+        self._level = None if level is None else level[first:last]
+        self.feed = TapeFeed(tape.bars[first:last], speed)
+        self.folder = folder or Path("var") / "paper" / f"{scenario.name}-{chosen}"
+        self._name = f"{scenario.name} on {chosen}"
+        self.settings = {"scenario": scenario.model_dump(mode="json"), "day": chosen, "speed": speed}
+        run = f"{config_hash(scenario)[:16]}-{chosen}"
+        label = _label(tape)
+        identity = {"label": label, "day": chosen, "data_sha256": tape.sha256, "code_version": code_version()}
+        self.trader = Trader(
+            self.folder,
+            scenario.strategy.build(),
+            scenario.machine,
+            run=run,
+            identity=identity,
+            simulated=tape.simulated,
+            history=tape.bars[:first],
+        )
+        self.session = LiveSession(self.trader, label=label, strategy=scenario.strategy.kind)
+        self.events = Events()
+        self.token = secrets.token_urlsafe(24)
+        self._stop = asyncio.Event()
+
+    @property
+    def recovery_sentence(self) -> str:
+        """What the start found."""
+        found = self.trader.recovery.entries
+        what = f"{self._name}, {self.session.label}"
+        if found == 0:
+            return f"{what}; a new journal."
+        return f"{what}; {found:,} journal entries run through again."
+
+    @property
+    def closing_sentence(self) -> str:
+        """What the trader came to."""
+        now = self.session.status(self.feed.clock)
+        return (
+            f"{self.session.label}: {len(now.trades)} trades, P&L {now.realised_cents / 100:,.2f} $, "
+            f"{len(now.positions)} open, journal of {now.journal_count:,} entries, "
+            f"head {now.journal_head[:12]}."
+        )
+
+    def ask(self, name: Asked, why: str, code: str) -> str | None:
+        """Carry out a request of the API; returns the reason if it is refused."""
+        del code
+        if name in ("kill", "reset"):
+            return f"{name} needs the kill switch, which this trader does not have yet"
+        refused = self.session.ask("resume" if name == "start" else name, self.feed.clock, why)  # type: ignore[arg-type]
+        if refused is None:
+            self.events.publish({"event": "phase", "phase": self.session.phase, "why": why})
+            if name == "stop":
+                self._stop.set()
+        return refused
+
+    async def run(self, port: int = 0, *, stay: bool = True) -> None:
+        """Trade the date, then serve until stopped; `stay` False = end with the tape."""
+        from uvicorn import Config, Server
+
+        listening = socket.create_server((HOST, port))
+        self._announce(listening.getsockname()[1])
+        app = application(
+            self.session,
+            self.events,
+            token=self.token,
+            clock=lambda: self.feed.clock,
+            settings=self.settings,
+            ask=self.ask,
+        )
+        server = Server(Config(app, log_level="warning", access_log=False, lifespan="off"))
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined] # they are ours
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._stop.set)
+        serving = asyncio.create_task(server.serve([listening]))
+        try:
+            await self._trade()
+            if stay:
+                await self._stop.wait()
+        finally:
+            server.should_exit = True
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
+            self.trader.close()
+            (self.folder / ADDRESS).unlink(missing_ok=True)
+
+    async def _trade(self) -> None:
+        last = self.trader.last_bar
+        async for i in self.feed.rows(last.ts if last else None):
+            if self._stop.is_set() or self.session.phase == "STOPPED":
+                return
+            level = None if self._level is None else float(self._level[i])
+            before = len(self.session.marks())
+            self.session.bar(self.feed.bars[i : i + 1], level)
+            self.events.publish({"event": "bar", "bar": self.session.bars[-1].model_dump(mode="json")})
+            for mark in self.session.marks(before):
+                self.events.publish({"event": mark.kind, "mark": mark.model_dump(mode="json")})
+        if not self.trader.finished:
+            self.trader.finish()
+            self.session.ask("stop", self.feed.clock)
+            self.events.publish({"event": "phase", "phase": self.session.phase, "why": "the tape has ended"})
+
+    def _announce(self, port: int) -> None:
+        told = {"url": f"http://{HOST}:{port}", "token": self.token, "pid": os.getpid()}
+        write_atomic(self.folder / ADDRESS, json.dumps(told), private=True)
+
+
+def _label(tape: Tape) -> Venue:
+    return "SIMULATED" if tape.simulated else "REPLAY"
+
+
+def _range(days: list[str]) -> str:
+    return f"{min(days)} to {max(days)}" if days else "none"

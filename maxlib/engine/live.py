@@ -1,0 +1,176 @@
+"""A live session: the trader under commands, as its viewers see it. No event loop here.
+
+What drives it — a process with a feed and an API, or a test — gives it bars and commands
+and reads views. Whoever watches changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from maxlib.core.config import Config
+from maxlib.engine.backtest import Rows, to_bar
+from maxlib.engine.projection import Projection, number
+from maxlib.engine.session_views import (
+    BarView,
+    DenialView,
+    JournalRow,
+    MarkView,
+    PositionView,
+    TradeView,
+)
+from maxlib.engine.trader import Trader
+
+Phase = Literal["TRADING", "HALTED", "STOPPED"]
+Venue = Literal["SIMULATED", "REPLAY", "PAPER"]
+Request = Literal["halt", "resume", "stop"]
+_LEGAL: Final[dict[Request, tuple[Phase, ...]]] = {
+    "halt": ("TRADING",),
+    "resume": ("HALTED",),
+    "stop": ("TRADING", "HALTED"),
+}
+_WORDS: Final[dict[Phase, str]] = {
+    "TRADING": "the trader is trading",
+    "HALTED": "the trader is halted",
+    "STOPPED": "the trader has stopped",
+}
+_NS: Final = 1_000_000_000
+
+
+class Status(Config):
+    """The trader now, as a frozen snapshot that survives JSON. Money in cents, times in UTC ns.
+
+    Attributes
+    ----------
+    phase : TRADING, HALTED (no order that adds risk), STOPPED (bars are not taken any more)
+    label : where its market comes from; SIMULATED never enters live statistics
+    age_s : seconds from the end of the newest bar to now; None before the first
+    recovered : journal entries that the start found and ran through again
+    blocked : requests that are refused now, each with the reason
+    fault : the error that stopped it, or ""
+    """
+
+    phase: Phase
+    label: Venue
+    name: str
+    symbol: str
+    strategy: str
+    now: int
+    bar_at: int | None
+    age_s: float | None
+    last: float | None
+    bars: int
+    recovered: int
+    marks: int
+    signals: int
+    start_cents: int
+    realised_cents: int
+    unrealised_cents: int
+    equity_cents: int
+    fee_cents: int
+    positions: tuple[PositionView, ...]
+    trades: tuple[TradeView, ...]
+    wins: int
+    denials: tuple[DenialView, ...]
+    journal_head: str
+    journal_count: int
+    journal_tail: tuple[JournalRow, ...]
+    blocked: dict[Request, str]
+    fault: str
+
+
+class LiveSession:
+    """A trader with its phase and its views.
+
+    Parameters
+    ----------
+    trader : recovered; a halt that it remembers stands
+    """
+
+    def __init__(self, trader: Trader, *, label: Venue, strategy: str) -> None:
+        self.trader = trader
+        self.label: Venue = label
+        self.fault = ""
+        self.bars: list[BarView] = []
+        self._strategy = strategy
+        self._shown = Projection(trader.shell)
+        self._shown.read()
+        halted = trader.shell.machine.halted
+        self.phase: Phase = "STOPPED" if trader.finished else "HALTED" if halted else "TRADING"
+
+    # --- requests
+
+    def refusal(self, request: Request) -> str | None:
+        """Why a request is refused now; None = it is not."""
+        if request == "resume" and self.fault:
+            return "an error stopped the trader; it starts anew by recovery"
+        return None if self.phase in _LEGAL[request] else _WORDS[self.phase]
+
+    def ask(self, request: Request, now: int, why: str = "") -> str | None:
+        """Carry out a request; returns the reason if it is refused."""
+        refused = self.refusal(request)
+        if refused is not None:
+            return refused
+        if request == "stop":
+            self.phase = "STOPPED"
+        else:
+            self.trader.command(request, now, why)
+            self.phase = "HALTED" if request == "halt" else "TRADING"
+            self._shown.read()
+        return None
+
+    # --- market
+
+    def bar(self, rows: Rows, level: float | None = None) -> None:
+        """A bar is complete. An error stops the session; the journal holds what was acknowledged."""
+        if self.phase == "STOPPED":
+            return
+        try:
+            self.trader.bar(rows, level)
+        except Exception as error:
+            self.phase, self.fault = "STOPPED", f"{type(error).__name__}: {error}"
+            raise
+        self._shown.read()
+        b = to_bar(rows[0])
+        self.bars.append(
+            BarView(
+                ts=b.ts, open=b.open, high=b.high, low=b.low, close=b.close, volume=b.volume,
+                pnl_cents=self._shown.pnl_cents(b, self.trader.sigma),
+            )
+        )  # fmt: skip
+
+    # --- views
+
+    def marks(self, since: int = 0) -> list[MarkView]:
+        """Signals, entries and exits, from number `since` (from 0) on."""
+        return self._shown.marks[since:]
+
+    def status(self, now: int) -> Status:
+        """The session at `now`, UTC ns."""
+        bar = self.trader.last_bar
+        refusals = {request: self.refusal(request) for request in _LEGAL}
+        return Status(
+            phase=self.phase,
+            label=self.label,
+            strategy=self._strategy,
+            now=now,
+            bar_at=bar.ts if bar else None,
+            age_s=number((now - bar.ts) / _NS) if bar else None,
+            last=bar.close if bar else None,
+            bars=len(self.bars),
+            recovered=self.trader.recovery.entries,
+            blocked={request: reason for request, reason in refusals.items() if reason is not None},
+            fault=self.fault,
+            **self._shown.account(bar, self.trader.sigma),
+        )
+
+    def statistics(self) -> dict[str, Any]:
+        """Figures of the closed trades so far."""
+        pnl = [t.pnl_cents for t in self.trader.shell.machine.trades]
+        return {
+            "trades": len(pnl),
+            "wins": sum(p > 0 for p in pnl),
+            "pnl_cents": sum(pnl),
+            "signals": self.trader.shell.machine.signals,
+            "denials": dict(self.trader.shell.machine.denials),
+        }

@@ -1,0 +1,184 @@
+"""`maxtrader paper`: a day of bars through the trader's process, its API, and kills in the middle of it."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from maxlib.app.paper import ADDRESS, PaperTrader
+from maxlib.core.errors import ConfigError, DataError
+from maxlib.data.tape import load
+from maxlib.engine.replay import ReplaySession, session_days
+from maxlib.engine.trader import INPUTS
+from maxlib.journal.chain import Entry
+from maxlib.journal.store import read
+from maxlib.research import scenario
+
+SHORT = {"data.simulator.days": 12}
+
+
+def decisions(entries: Any) -> list[tuple[int, str, str]]:
+    return [
+        (e.ts, e.kind, e.body) for e in entries if e.kind not in INPUTS and e.kind not in ("start", "run")
+    ]
+
+
+def busiest(name: str, overrides: dict[str, Any] | None = None) -> tuple[scenario.Scenario, str, list[Any]]:
+    """The day of a scenario's tape with the most trades, and what a replay of it decides."""
+    chosen = scenario.load(name, overrides)
+    bars = load(chosen.data).bars
+    best: tuple[int, str, list[Any]] = (-1, "", [])
+    for day in session_days(bars)[-8:]:
+        label = "SIMULATED" if name.startswith("demo") else "REPLAY"
+        one = ReplaySession(bars, chosen.strategy.build(), chosen.machine, day=day, label=label, name="x")
+        one.start()
+        one.advance(10_000)
+        trades = len(one.view().trades)
+        if trades > best[0]:
+            best = (trades, str(day), list(one.journal))
+    assert best[0] > 0
+    return chosen, best[1], best[2]
+
+
+def traded(chosen: scenario.Scenario, day: str, folder: Path) -> PaperTrader:
+    trader = PaperTrader(chosen, folder, day=day, speed=0)
+    asyncio.run(trader.run(stay=False))
+    return trader
+
+
+def without_ids(rows: list[tuple[int, str, str]]) -> list[tuple[int, str, dict[str, Any]]]:
+    """Order ids name the run, which differs; everything else must not."""
+    return [
+        (ts, kind, {k: v for k, v in json.loads(body).items() if k != "order"}) for ts, kind, body in rows
+    ]
+
+
+def test_a_simulated_day_decides_what_its_replay_decides(tmp_path: Path) -> None:
+    chosen, day, replayed = busiest("demo_normal", SHORT)
+    traded(chosen, day, tmp_path)
+    mine = decisions(read(tmp_path / "journal.sqlite"))
+    assert without_ids(mine) == without_ids(decisions(replayed))
+
+
+def test_a_real_day_decides_what_its_replay_decides(shared: Path, tmp_path: Path) -> None:
+    del shared
+    chosen, day, replayed = busiest("baseline_2025", {"data.start": "2025-09-15", "data.end": "2025-10-31"})
+    traded(chosen, day, tmp_path)
+    mine = decisions(read(tmp_path / "journal.sqlite"))
+    assert without_ids(mine) == without_ids(decisions(replayed))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[Entry]]:
+    chosen, day, _ = busiest("demo_normal", SHORT)
+    folder = tmp_path_factory.mktemp("undisturbed")
+    traded(chosen, day, folder)
+    return day, read(folder / "journal.sqlite")
+
+
+def command(day: str, folder: Path, speed: float) -> list[str]:
+    days = f"data.simulator.days={SHORT['data.simulator.days']}"
+    return [
+        sys.executable, "-c", "from maxlib.app.cli import main; main()", "paper", "demo_normal", "-p", days,
+        "--day", day, "--speed", str(speed), "--folder", str(folder), "--exit",
+    ]  # fmt: skip
+
+
+def wait_for(condition: Any, seconds: float = 60.0) -> Any:
+    """The first true answer; the process under test has this long to give it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.02)
+    return pytest.fail("the trader did not get there in time")
+
+
+def written(folder: Path) -> int:
+    """Entries on disk now; the file may be on its way into being."""
+    try:
+        return len(read(folder / "journal.sqlite"))
+    except DataError:
+        return 0
+
+
+def address(folder: Path) -> dict[str, Any] | None:
+    path = folder / ADDRESS
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def test_killed_twice_and_started_again_the_journal_is_the_undisturbed_one(
+    undisturbed: tuple[str, list[Entry]], tmp_path: Path
+) -> None:
+    day, whole = undisturbed
+    for share in (0.3, 0.7):
+        process = subprocess.Popen(command(day, tmp_path, 6000), stdout=subprocess.DEVNULL)
+        wait_for(lambda: written(tmp_path) > share * len(whole))  # noqa: B023
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert written(tmp_path) < len(whole), "it was killed before its end"
+    done = subprocess.run(command(day, tmp_path, 0), capture_output=True, text=True, check=True)
+    assert "journal entries run through again" in done.stdout
+    assert read(tmp_path / "journal.sqlite") == whole
+
+
+def test_the_running_trader_answers_on_loopback_with_its_token_only(
+    undisturbed: tuple[str, list[Entry]], tmp_path: Path
+) -> None:
+    day, _ = undisturbed
+    process = subprocess.Popen(command(day, tmp_path, 600)[:-1], stdout=subprocess.DEVNULL)
+    try:
+        told = wait_for(lambda: address(tmp_path))
+        assert (tmp_path / ADDRESS).stat().st_mode & 0o077 == 0, "nobody else reads the token"
+        mine = {"authorization": f"Bearer {told['token']}"}
+        url = told["url"]
+
+        def get(path: str, **more: Any) -> requests.Response:
+            return requests.get(url + path, timeout=20, **more)
+
+        def post(path: str, **more: Any) -> Any:
+            return requests.post(url + path, timeout=20, headers=mine, **more).json()
+
+        assert get("/health").status_code == 200
+        assert get("/status").status_code == 401
+        status = get("/status", headers=mine).json()
+        assert (status["phase"], status["label"]) == ("TRADING", "SIMULATED")
+        assert post("/halt", json={"why": "a test"}) == {"done": True, "reason": ""}
+        status = get("/status", headers=mine).json()
+        assert (status["phase"], list(status["blocked"])) == ("HALTED", ["halt"])
+        assert post("/halt") == {"done": False, "reason": "the trader is halted"}
+        assert post("/stop")["done"]
+        assert process.wait(timeout=30) == 0
+        assert address(tmp_path) is None
+    finally:
+        process.kill()
+        process.wait()
+    kinds = [(e.kind, json.loads(e.body).get("why")) for e in read(tmp_path / "journal.sqlite")]
+    assert ("command", "a test") in kinds
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"day": "2025-01-01"}, "--day 2025-01-01: .* has no session then; it has "),
+        ({"day": "tomorrow"}, "--day tomorrow: .* has no session then"),
+        ({"speed": -1.0}, "--speed -1.0: should be from 0"),
+        ({"speed": float("nan")}, "--speed nan: should be from 0"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_nothing_is_written(
+    given: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    chosen = scenario.load("demo_normal", SHORT)
+    with pytest.raises((ConfigError, DataError), match=sentence):
+        PaperTrader(chosen, tmp_path / "none", **given)
+    assert not (tmp_path / "none").exists()
