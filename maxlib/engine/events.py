@@ -104,10 +104,11 @@ class Submit(NamedTuple):
 
 
 class Settle(NamedTuple):
-    """Settle an expired holding in cash at this price of the underlying."""
+    """Settle a holding in cash at this price of the underlying, as of `at` (UTC ns)."""
 
     order: Order
     spot: float
+    at: int
 
 
 class Record(NamedTuple):
@@ -126,7 +127,8 @@ class Trade(NamedTuple):
 
     `formed_at` is the bar the pattern hangs on, `known_at` the moment of the
     decision, `entry_at` the fill. `exit_price_cents` is the average over partial exits.
-    `pin` : settled with a short so near its strike that its assignment was not known at the close
+    `pin` : settled with a short so near its strike that its assignment was not known at the close.
+    `slippage_cents` : what all fills cost against the middle of their quotes, in cents of money
     """
 
     number: int
@@ -150,6 +152,7 @@ class Trade(NamedTuple):
     confidence: float
     reason: str
     pin: bool = False
+    slippage_cents: float = 0.0
 
     @property
     def contract(self) -> Contract:

@@ -79,21 +79,16 @@ class Machine:
     @property
     def equity_cents(self) -> int:
         """Cash plus open positions at cost (closed-trade equity), in cents."""
-        at_cost = sum(
-            p.entry.price_cents * self.instrument.multiplier * p.open_quantity
-            for p in self.positions.values()
-            if p.entry is not None
-        )
-        return self.ledger.cash_cents + at_cost
+        at_cost = sum(p.cost_cents for p in self.positions.values())
+        return self.ledger.cash_cents + at_cost * self.instrument.multiplier
 
     @property
     def free_cents(self) -> int:
         """Cash that no open position may still cost at expiry, beyond what was paid for it."""
-        reserved = sum(
-            worst_cents(p.legs) * self.instrument.multiplier * p.open_quantity
-            for p in self.positions.values()
+        owed = sum(
+            worst_cents(tuple(starmap(Leg, p.held.items()))) for p in self.positions.values() if p.held
         )
-        return self.ledger.cash_cents + reserved
+        return self.ledger.cash_cents + owed * self.instrument.multiplier
 
     def handle(self, event: Event) -> list[Command]:
         """Take one event, return what is to be done, in order."""
@@ -165,6 +160,7 @@ class Machine:
         signal, plan = position.signal, self.config.exits
         position.entry = fill
         position.quantity = fill.quantity
+        position.closes_at = fill.ts + bar.minutes_left_at_open * NS_PER_MINUTE
         position.levels = levels(signal, plan, fill.spot)
         stop, tp1, tp2 = position.levels
         force = bar.minutes_left_at_open - plan.force_close_minutes
@@ -197,9 +193,7 @@ class Machine:
     def _exit(self, position: Position, bar: Bar, out: Any) -> list[Command]:
         happened = int(out["event"])
         if happened & EXPIRED:
-            return self._settle(position, bar.ts, float(out["settle_price"]))
-        if position.stuck:
-            happened &= ~(STOP | TIME)  # asking again every minute would not make a bid
+            return self._settle(position, bar.ts, float(out["settle_price"]), "expiry", position.closes_at)
         commands: list[Command] = []
         steps: list[tuple[int, Purpose, float | None]] = [
             (TP1, "tp1", float(out["tp1_price"])),
@@ -228,21 +222,23 @@ class Machine:
         for n, (legs, quantity) in enumerate(unwind(position.legs, part, purpose)):
             oid = order_id(self.run, position.number, f"{purpose}.{n}" if n else purpose, ts)
             position.queue.append(Order(oid, position.number, legs, quantity, purpose, ts, trigger))
-        return [] if position.pending else self._next(position)
+        return self._next(position, ts)
 
-    def _next(self, position: Position) -> list[Command]:
-        """Send the first order of the queue."""
-        if not position.queue:
-            return []
-        order = position.queue.pop(0)
-        position.pending[order.id] = order
-        return [_order_record(order), Submit(order)]
+    def _next(self, position: Position, ts: int) -> list[Command]:
+        """Send what may be sent: orders one after the other, those that rest beside them."""
+        commands: list[Command] = []
+        while position.queue and not position.busy:
+            order = position.queue.pop(0)
+            order = order._replace(ts=max(order.ts, ts))  # it is sent now, not when it was thought of
+            position.pending[order.id] = order
+            commands += [_order_record(order), Submit(order)]
+        return commands
 
-    def _settle(self, position: Position, ts: int, spot: float) -> list[Command]:
+    def _settle(self, position: Position, ts: int, spot: float, purpose: Purpose, at: int) -> list[Command]:
         """Everything still held goes at expiry's value: longs are exercised, shorts assigned."""
         position.pending.clear()
         position.queue.clear()
-        order = self._whole(position, ts, "expiry", None)
+        order = self._whole(position, ts, purpose, None)
         ends = [
             {
                 "contract": leg.contract.name,
@@ -253,14 +249,14 @@ class Machine:
         ]
         position.pin = any(end["pin"] for end in ends)
         record = Record(ts, "expired", {"trade": position.number, "spot": spot, "legs": ends})
-        return [record, _order_record(order), Settle(order, spot)]
+        return [record, _order_record(order), Settle(order, spot, at)]
 
     def _whole(self, position: Position, ts: int, purpose: Purpose, trigger: float | None) -> Order:
         """One order for all that is held."""
         units = position.open_quantity
         whole = position.held == {leg.contract: leg.ratio * units for leg in position.legs}
         legs, quantity = (position.legs, units) if whole else (tuple(starmap(Leg, position.held.items())), 1)
-        oid = order_id(self.run, position.number, purpose, ts)
+        oid = order_id(self.run, position.number, f"{purpose}.all", ts)
         return Order(oid, position.number, reverse(legs), quantity, purpose, ts, trigger)
 
     # --- answers of the broker
@@ -274,29 +270,39 @@ class Machine:
         position.apply(fill)
         position.fee_cents += fill.fee_cents
         position.proceeds_cents += self.ledger.flow(fill)
+        position.slippage_cents += fill.slippage_cents * self.instrument.multiplier * fill.quantity
         said = {
             "order": order.id, "trade": position.number, "side": order.side, "contract": order.name,
             "quantity": fill.quantity, "price_cents": fill.price_cents, "fee_cents": fill.fee_cents,
             "spot": fill.spot, "modelled": fill.modelled, "cash_cents": self.ledger.cash_cents,
+            "slippage_cents": fill.slippage_cents,
         }  # fmt: skip
         if len(order.legs) > 1:
             said["prices_cents"] = fill.prices_cents
-        record = Record(fill.ts, "fill", said)
+        # A settlement counts from the close, but it is known, and written, with the bar that showed it.
+        ts = bar.ts if order.purpose == "expiry" else fill.ts
+        record = Record(ts, "fill", said)
         if order.purpose == "open":
             self._entered(position, fill, bar)
             return [record]
-        position.stuck = False
         position.pending.pop(order.id, None)
         if not position.held:
-            return [record, self._closed(position, fill)]
-        rest = order.quantity - fill.quantity
-        if rest > 0:  # what is left of it asks again at the next moment of the market, not at this one
-            ts = fill.ts if fill.ts == bar.ts else fill.ts + 1
-            oid = order_id(self.run, position.number, f"{order.purpose}.rest", ts)
-            position.queue.insert(0, order._replace(id=oid, quantity=rest, ts=ts, trigger=None))
-        return [record, *self._next(position)]
+            return [record, self._closed(position, fill, ts)]
+        left = order.quantity - fill.quantity
+        if left > 0:  # what is left of it asks again at the next moment of the market, not at this one
+            later = fill.ts if fill.ts == bar.ts else fill.ts + 1
+            oid = order_id(self.run, position.number, f"{order.purpose}.left", later)
+            position.queue.insert(0, order._replace(id=oid, quantity=left, ts=later, trigger=None))
+        return [record, *self._next(position, fill.ts), *self._leftover(position, order, ts)]
 
-    def _closed(self, position: Position, fill: Fill) -> Record:
+    def _leftover(self, position: Position, order: Order, ts: int) -> list[Command]:
+        """At the end of the tape nobody waits for a bid: what has none is worth its intrinsic value."""
+        if order.purpose != "tape_end" or position.queue or position.pending or not position.held:
+            return []
+        assert order.trigger is not None
+        return self._settle(position, ts, order.trigger, "tape_end", ts)
+
+    def _closed(self, position: Position, fill: Fill, ts: int) -> Record:
         entry = position.entry
         assert entry is not None
         del self.positions[position.number]
@@ -312,10 +318,11 @@ class Machine:
             fee_cents=position.fee_cents, pnl_cents=position.proceeds_cents - position.fee_cents,
             sigma=position.signal.sigma, stop=stop, tp1=tp1, tp2=tp2,
             confidence=position.signal.confidence, reason=fill.order.purpose, pin=position.pin,
+            slippage_cents=position.slippage_cents,
         )  # fmt: skip
         self.trades.append(trade)
         self.last_exit = fill.ts
-        return Record(fill.ts, "closed", {
+        return Record(ts, "closed", {
             "trade": trade.number, "contract": trade.name, "quantity": trade.quantity,
             "pnl_cents": trade.pnl_cents, "fee_cents": trade.fee_cents, "reason": trade.reason,
             "equity_cents": self.equity_cents,
@@ -334,12 +341,18 @@ class Machine:
             del self.positions[order.trade]
             return [record]
         position.pending.pop(order.id, None)
-        position.queue.clear()  # what would follow may have needed this one, as a wing its body
-        position.stuck = True  # the watch goes on; at the latest, expiry settles it
-        if order.purpose == "tape_end":  # there is no later bar: what has no bid is worth its intrinsic value
-            assert order.trigger is not None
-            return [record, *self._settle(position, order.ts, order.trigger)]
-        return [record]
+        if event.rejection.code != "NO_BID":
+            position.queue.clear()  # what would follow may have needed this one, as a wing its body
+            return [record]  # the watch goes on; at the latest, expiry settles it
+        bought = tuple(leg for leg in order.legs if leg.ratio > 0)
+        if bought:  # a short is bought back without its wing, for which nobody bids: that takes risk away
+            oid = order_id(self.run, position.number, f"{order.id}.cover", ts)
+            position.queue.insert(0, order._replace(id=oid, legs=bought))
+        if order.purpose != "tape_end":
+            sold = tuple(leg for leg in order.legs if leg.ratio < 0)
+            oid = order_id(self.run, position.number, f"{order.id}.rest", ts)
+            position.queue.append(order._replace(id=oid, legs=sold, trigger=None, rest=True))
+        return [record, *self._next(position, ts), *self._leftover(position, order, ts)]
 
     def _ended(self, event: TapeEnded) -> list[Command]:
         bar = event.bar
@@ -349,7 +362,7 @@ class Machine:
                 units = position.free_quantity
                 commands += self._leave(position, bar.ts, "tape_end", units, bar.close)
             else:  # that was the last regular minute: nothing can be sold any more
-                commands += self._settle(position, bar.ts, bar.close)
+                commands += self._settle(position, bar.ts, bar.close, "expiry", bar.ts)
         return commands
 
     # --- state

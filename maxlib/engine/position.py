@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from maxlib.core.errors import InvariantError
 from maxlib.engine.events import SignalSeen
 from maxlib.kernels.system import Stream
 from maxlib.market.contract import Contract, Leg
@@ -17,7 +18,8 @@ class Position:
     pending : exit orders sent and not answered, by id
     queue : exit orders that wait until the one before them is filled, so that a
         short is bought back before its cover is sold
-    stuck : an exit was rejected: held to the next target or to expiry
+    closes_at : UTC ns of the close of the session it was entered in
+    slippage_cents : what its fills cost against the middle of their quotes, in all
     pin : it is settled, with a short near its strike
     """
 
@@ -33,7 +35,8 @@ class Position:
         self.held: dict[Contract, int] = {}
         self.pending: dict[str, Order] = {}
         self.queue: list[Order] = []
-        self.stuck = False
+        self.closes_at = 0
+        self.slippage_cents = 0.0
         self.pin = False
         self.watch: Stream | None = None
 
@@ -60,10 +63,35 @@ class Position:
         """Units of which anything is held and not on its way out."""
         return _units(self.legs, {leg.contract: leg.ratio for leg in self.free()})
 
+    @property
+    def busy(self) -> bool:
+        """An exit order is out that the next one has to wait for; one that rests keeps nobody waiting."""
+        return any(not order.rest for order in self.pending.values())
+
+    @property
+    def cost_cents(self) -> int:
+        """What was paid for what is still held, cents a share; below 0 a credit."""
+        if self.entry is None:
+            return 0
+        paid = dict(zip((leg.contract for leg in self.legs), self.entry.prices_cents, strict=True))
+        return sum(count * paid[contract] for contract, count in self.held.items())
+
     def apply(self, fill: Fill) -> None:
-        """Book a fill of this position."""
+        """Book a fill of this position.
+
+        Raises
+        ------
+        InvariantError
+            If an order that leaves it would make a leg larger, or turn it around.
+        """
         for leg in fill.order.legs:
-            now = self.held.get(leg.contract, 0) + leg.ratio * fill.quantity
+            before = self.held.get(leg.contract, 0)
+            now = before + leg.ratio * fill.quantity
+            if fill.order.purpose != "open" and not 0 <= now * before < before * before:
+                raise InvariantError(
+                    f"fill of {fill.quantity} {fill.order.name} at {fill.ts} leaves trade {self.number}, "
+                    f"but of {leg.contract.name} it holds {before}"
+                )
             self.held[leg.contract] = now
             if now == 0:
                 del self.held[leg.contract]

@@ -36,7 +36,7 @@ class Projection:
         self._denials: dict[str, DenialView] = {}
         self._purposes: dict[str, str] = {}
         self._sides: dict[int, int] = {}
-        self._entries: dict[int, int] = {}
+        self._entries: dict[int, tuple[int, str]] = {}
         self._signal: dict[str, Any] = {}
         self._read = 0
 
@@ -153,11 +153,12 @@ class Projection:
         trade, price = body["trade"], body["price_cents"]
         purpose = self._purposes[body["order"]]
         text = f"{body['quantity']} × {body['contract']} at {price / 100:.2f} ({purpose})"
-        if body["side"] == "buy":
-            self._entries[trade] = price
+        if purpose == "open":
+            self._entries[trade] = (price, body["contract"])
             self._mark("entry", ts, body["spot"], self._sides[trade], text)
         else:
-            good = price > self._entries[trade]
+            bought, name = self._entries[trade]
+            good = price > bought if name == body["contract"] else None  # a part of a package says nothing
             self._mark("exit", ts, body["spot"], self._sides[trade], text, good)
 
     def _mark(

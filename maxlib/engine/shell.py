@@ -55,7 +55,9 @@ class Shell:
         start = bar.ts - NS_PER_MINUTE
         market = Market(start, bar.open, bar.minutes_left_at_open, sigma, bar.session_minutes)
         for order in waiting:
-            if arrival(self.fills, order.ts) > market.ts:
+            if arrival(self.fills, order.ts) > market.ts or (
+                order.rest and not self._bid_for(order, market, bar)
+            ):
                 self.waiting.append(order)
             elif order.contract.expiry != bar.day:
                 self._send(order, market._replace(minutes=0), bar, sigma)
@@ -91,13 +93,18 @@ class Shell:
                 if order.trigger is not None:
                     market = Market(bar.ts, order.trigger, bar.minutes_left, sigma, bar.session_minutes)
                     self._send(order, market, bar, sigma)
-                elif now is not None and arrival(self.fills, order.ts) <= now.ts:
+                elif now is not None and not order.rest and arrival(self.fills, order.ts) <= now.ts:
                     self._send(order, now, bar, sigma, opening=True)  # it waited for the one just filled
                 else:
                     self.waiting.append(order)
             elif isinstance(command, Settle):
-                fill = self.broker.settle(command.order, bar.ts, command.spot)
+                fill = self.broker.settle(command.order, command.at, command.spot)
                 self._execute(self.machine.handle(OrderFilled(fill, bar)), bar, sigma)
+
+    def _bid_for(self, order: Order, market: Market, bar: Bar) -> bool:
+        """Whether an order that rests has an end now: somebody bids, or its session is over."""
+        over = order.contract.expiry != bar.day or market.minutes <= 0
+        return over or all(self.machine.desk.quote(leg.contract, market).bid_cents for leg in order.legs)
 
     def _send(self, order: Order, market: Market, bar: Bar, sigma: float, *, opening: bool = False) -> None:
         result = self.broker.execute(order, market, self.machine.free_cents)

@@ -26,6 +26,7 @@ from maxlib.engine.machine import Machine, MachineConfig
 from maxlib.engine.shell import Shell
 from maxlib.execution.broker import Rejection
 from maxlib.journal.chain import Entry, verify
+from maxlib.journal.snapshots import SnapshotStore
 from maxlib.journal.store import JournalFile, read
 from maxlib.market.bars import BAR
 from maxlib.options.desk import Market
@@ -35,14 +36,21 @@ from maxlib.trading.orders import Fill, Order
 Rows = NDArray[np.void]
 Command = Literal["halt", "resume"]
 INPUTS: Final = frozenset({"bar", "command"})
+SNAPSHOT_BARS: Final = 30
+"""A snapshot is written after so many bars; a start runs through what came after the newest one."""
 
 
 class Recovery(NamedTuple):
-    """What a start found: entries in the journal, the snapshot's position, entries run through again."""
+    """What a start found.
+
+    entries : in the journal; snapshot : how many of them the snapshot stood for, 0 = there was none
+    replayed : entries run through again; problems : snapshots that could not be used, a sentence each
+    """
 
     entries: int
     snapshot: int
     replayed: int
+    problems: tuple[str, ...]
 
 
 class LiveShell(Shell):
@@ -63,7 +71,7 @@ class LiveShell(Shell):
         else:
             prices = tuple(body.get("prices_cents", (body["price_cents"],)))
             made = (entry.ts, body["quantity"], prices, body["fee_cents"], body["spot"], body["modelled"])
-            event = OrderFilled(Fill(order, *made), bar)
+            event = OrderFilled(Fill(order, *made, body["slippage_cents"]), bar)
         self._execute(self.machine.handle(event), bar, sigma, market if opening else None)
 
 
@@ -100,6 +108,7 @@ class Trader:
     ) -> None:
         path = folder / "journal.sqlite"
         self._file = JournalFile(path)
+        self._snapshots = SnapshotStore(folder / "snapshots")
         try:
             recorded = read(path)
             verify(recorded)
@@ -122,11 +131,16 @@ class Trader:
         self.last_bar: Bar | None = None
         self.finished = False
         self.sigma = 0.0
+        self._bars = 0
         self._first = {"run": run, "config_hash": config_hash(config), **identity}
-        self.journal = DurableJournal(self._file, recorded, stamp={"simulated": simulated})
+        found = self._snapshots.load(len(recorded), self._file.hash_at)
+        behind = found.seq if found.state is not None else 0
+        self.journal = DurableJournal(self._file, recorded, behind, {"simulated": simulated})
         self.shell = LiveShell(Machine(config, run), self.journal)
         self._stepper = Stepper(self.shell, strategy)
-        self.recovery = self._recover(recorded)
+        self._begin(recorded[0] if recorded else None, found.state)
+        self._run_through()
+        self.recovery = Recovery(len(recorded), behind, len(recorded) - behind, tuple(found.problems))
 
     # --- inputs
 
@@ -146,6 +160,9 @@ class Trader:
         self.last_bar = bar
         self.sigma = float(self._stepper.volatility.last["sigma"]) if level is None else level
         self.journal.commit()
+        self._bars += 1
+        if self._bars % SNAPSHOT_BARS == 0 and self.journal.next_recorded is None:
+            self._snapshots.write(self._state(), len(self.journal.entries), self.journal.head)
 
     def command(self, name: Command, ts: int, why: str = "") -> None:
         """Halt: no order that adds risk. Resume: they may be sent again. Survives a restart."""
@@ -181,12 +198,47 @@ class Trader:
             "volatility": base64.b64encode(volatility).decode(),
             "waiting": [order.id for order in self.shell.waiting],
             "last": self.last_bar,
+            "sigma": self.sigma,
+            "bars": self._bars,
+            "finished": self.finished,
         }
 
     # --- start
 
-    def _recover(self, recorded: list[Entry]) -> Recovery:
-        self._begin()
+    def _begin(self, first: Entry | None, state: dict[str, Any] | None) -> None:
+        """From a snapshot, from the first entry, or anew; the configuration must be that of the first entry.
+
+        The first entry holds the strategy's memory, so that the journal alone is enough.
+        """
+        body = None if first is None else json.loads(first.body)
+        for name, mine in self._first.items():
+            if body is not None and body.get(name) != mine:
+                raise DataError(f"the journal was begun with {name} {body.get(name)!r}, not {mine!r}")
+        if state is not None:
+            self._restore(state)
+        elif body is not None:
+            self._stepper.restore((base64.b64decode(body["strategy"]), base64.b64decode(body["volatility"])))
+            self.journal.append(0, "start", body)  # the stamp is in it already
+        else:
+            if self._history is not None and len(self._history):
+                self._stepper.warm(self._history)
+            strategy, volatility = (base64.b64encode(x).decode() for x in self._stepper.snapshot())
+            self.journal.append(0, "start", {**self._first, "strategy": strategy, "volatility": volatility})
+            self.journal.commit()
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        machine = self.shell.machine
+        machine.restore(state["machine"])
+        self._stepper.restore((base64.b64decode(state["strategy"]), base64.b64decode(state["volatility"])))
+        entries = [p.entry_order for p in machine.positions.values() if p.entry is None]
+        exits = [order for p in machine.positions.values() for order in p.pending.values()]
+        orders = {order.id: order for order in (*entries, *exits)}
+        self.shell.waiting = [orders[name] for name in state["waiting"]]
+        self.last_bar = None if state["last"] is None else Bar(*state["last"])
+        self.sigma, self._bars, self.finished = state["sigma"], state["bars"], state["finished"]
+
+    def _run_through(self) -> None:
+        """Feed the recorded inputs again; what follows from them must be what is recorded."""
         while (entry := self.journal.next_recorded) is not None:
             if entry.kind not in INPUTS:
                 raise InvariantError(f"journal entry {entry.seq} ({entry.kind}) follows from no input")
@@ -200,22 +252,3 @@ class Trader:
             else:
                 self.command(body["name"], entry.ts, body["why"])
         self.journal.commit()
-        return Recovery(len(recorded), 0, len(recorded))
-
-    def _begin(self) -> None:
-        """The first entry: who runs, and the strategy's memory, so that the journal alone is enough."""
-        first = self.journal.next_recorded
-        if first is None:
-            if self._history is not None and len(self._history):
-                self._stepper.warm(self._history)
-            strategy, volatility = (base64.b64encode(x).decode() for x in self._stepper.snapshot())
-            memory = {"strategy": strategy, "volatility": volatility}
-            self.journal.append(0, "start", {**self._first, **memory})
-            self.journal.commit()
-            return
-        body = json.loads(first.body)
-        for name, mine in self._first.items():
-            if body.get(name) != mine:
-                raise DataError(f"the journal was begun with {name} {body.get(name)!r}, not {mine!r}")
-        self._stepper.restore((base64.b64decode(body["strategy"]), base64.b64decode(body["volatility"])))
-        self.journal.append(0, "start", body)  # the stamp is in it already

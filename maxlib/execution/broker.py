@@ -7,7 +7,8 @@ Fill assumptions (docs/fill-assumptions.md lists them all):
 2. A triggered exit fills at the quote for the trigger price of the underlying
    and the time left at the END of the bar that touched it.
 3. All legs of a package fill together, each on its own side of the spread.
-4. No fill leaves without passing the firewall.
+4. No fill at a quote leaves without passing the firewall. A settlement has no
+   quote: it pays what exercise pays.
 """
 
 from __future__ import annotations
@@ -46,13 +47,16 @@ class SimulatedBroker:
         """
         if market.minutes <= 0:
             return Rejection(order, market.ts, "MARKET_CLOSED")
-        quotes = [self.desk.quote(leg.contract, market) for leg in order.legs]
+        quoted = [self.desk.quote_and_mid(leg.contract, market) for leg in order.legs]
+        quotes = [quote for quote, _ in quoted]
         got = fill(self.fills, order.legs, order.quantity, quotes, Moment(market.ts, market.spot))
         if isinstance(got, NotFilled):
             return Rejection(order, market.ts, got.code)
         modelled = any(quote.modelled for quote in quotes)
         fee = self.desk.fee_cents(order.legs) * got.quantity
-        made = Fill(order, market.ts, got.quantity, got.prices_cents, fee, market.spot, modelled)
+        against = zip(order.legs, got.prices_cents, quoted, strict=True)
+        slippage = sum(leg.ratio * (price - mid) for leg, price, (_, mid) in against)
+        made = Fill(order, market.ts, got.quantity, got.prices_cents, fee, market.spot, modelled, slippage)
         if order.purpose == "open":
             risk = made.price_cents - worst_cents(order.legs)
             if risk * self.desk.instrument.multiplier * got.quantity + fee > cash_cents:

@@ -60,16 +60,19 @@ def link(before: str, seq: int, ts: int, kind: str, body: str) -> Entry:
     return Entry(seq, ts, kind, body, sha256(f"{before}|{seq}|{ts}|{kind}|{body}"))
 
 
-def verify(entries: Iterable[Entry]) -> str:
+def verify(entries: Iterable[Entry], seq: int = 0, head: str = GENESIS) -> str:
     """Check sequence and hashes; returns the head.
+
+    Parameters
+    ----------
+    seq, head : number and hash of the entry that `entries` follow; by default they are the first
 
     Raises
     ------
     InvariantError
         Names the first entry that does not follow from the one before it.
     """
-    head = GENESIS
-    for number, entry in enumerate(entries, start=1):
+    for number, entry in enumerate(entries, start=seq + 1):
         if link(head, number, entry.ts, entry.kind, entry.body) != entry:
             raise InvariantError(
                 f"journal entry {number} ({entry.kind}) does not follow from the one before it"

@@ -29,6 +29,7 @@ STRIKES: Final = 40
 
 
 _SPREADS: Final = SpreadConfig()
+_DUST: Final = 1e-9
 
 
 class DeskConfig(Config):
@@ -105,12 +106,22 @@ class Desk:
         )
 
     def quote(self, contract: Contract, market: Market) -> Quote:
-        """The quote of a contract at a moment."""
+        """The modelled quote of a contract at a moment; what is worth less than its half-spread has no bid."""
+        return self.quote_and_mid(contract, market)[0]
+
+    def quote_and_mid(self, contract: Contract, market: Market) -> tuple[Quote, float]:
+        """The quote, and the value in its middle before rounding, cents a share.
+
+        The fitted model rounds away from the middle, as quotes on a grid of ticks do; the
+        convention of spec §12.1 rounds to the nearest tick.
+        """
         mid, half = self._mid_and_half(contract, market)
         tick = self.instrument.option_tick_cents
-        bid = round((mid - half) / tick) * tick
-        ask = max(tick, round((mid + half) / tick) * tick)
-        return Quote(contract, market.ts, bid if bid > 0 else None, ask, None, None, modelled=True)
+        low, high = (mid - half) / tick, (mid + half) / tick
+        fitted = self.config.model == "fitted"
+        bid = (math.floor(low + _DUST) if fitted else round(low)) * tick
+        ask = max(tick, (math.ceil(high - _DUST) if fitted else round(high)) * tick)
+        return Quote(contract, market.ts, bid if bid > 0 else None, ask, None, None, modelled=True), mid
 
     def mid_cents(self, contract: Contract, market: Market) -> float:
         """The modelled value of a contract at a moment, cents a share."""
@@ -143,9 +154,10 @@ class Desk:
         hold : minutes until the plan leaves at the latest; the reward of a candidate is what it is
             worth then, with the underlying at the target
         """
-        if math.isnan(target) and "long" not in self.config.structures:
+        filtered = self.config.min_reward_risk > 0.0
+        if math.isnan(target) and (filtered or "long" not in self.config.structures):
             return Offer((), 0, 0.0, dict.fromkeys(self.config.structures, "the signal names no target"))
-        if self.config.structures == ("long",) or math.isnan(target):
+        if math.isnan(target) or (self.config.structures == ("long",) and not filtered):
             contract = choose(self.config, self.instrument, side, market.spot, expiry)
             ask = self.quote(contract, market).ask_cents
             assert ask is not None  # a modelled option is always offered

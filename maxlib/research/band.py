@@ -42,8 +42,8 @@ class Band:
     cells : every combination of `VOLATILITY`, `SPREAD` and `DELAY`
     low_usd, high_usd : the worst and the best cell; profitable : share of cells above zero
     break_even_usd : what a contract may cost, there and back, spread and commission together, before the
-        trades of the central cell lose money: their P&L at mid without costs, per contract; negative =
-        they lose even for free; None without trades
+        trades of the central cell lose money: their P&L at the middle of the quotes without costs, per
+        contract; negative = they lose even for free; None without trades
     paid_usd : what a contract did cost in the central cell
     """
 
@@ -82,7 +82,7 @@ def band(run: Run, config: MachineConfig) -> Band:
         pnl = [trade.pnl_cents for trade in done.trades]
         won = sum(p > 0 for p in pnl) / len(pnl) if pnl else None
         cells.append(Cell(volatility, spread, delay, len(pnl), won, sum(pnl) / 100))
-    free, paid = _per_contract(run, config)
+    free, paid = _per_contract(run)
     totals = [cell.pnl_usd for cell in cells]
     return Band(tuple(cells), min(totals), max(totals), sum(x > 0 for x in totals) / len(totals), free, paid)
 
@@ -103,22 +103,14 @@ def _world(run: Run, config: MachineConfig, volatility: float, spread: float, de
     return play(run.bars, run.out, run.sigma, settings, "band", journal=Silent())
 
 
-def _per_contract(run: Run, config: MachineConfig) -> tuple[float | None, float | None]:
-    """P&L at mid without costs, and costs, both in dollars per contract bought.
+def _per_contract(run: Run) -> tuple[float | None, float | None]:
+    """P&L at the middle of the quotes without costs, and costs, both in dollars per contract bought.
 
-    Sizes stay those of the run: cheaper trades would buy more contracts, and what is
-    asked is what these could bear.
+    Of the very fills of the run: what each cost against its middle is known.
     """
-    # Filled at mid, the desk still chooses by the quotes and fees of the run, so the packages are the same.
-    mid = config.model_copy(
-        update={"fills": config.fills.model_copy(update={"model": "mid", "fraction": None})}
-    )
-    sizes = {(t.known_at, t.legs): t for t in run.trades}
-    free = play(run.bars, run.out, run.sigma, mid, "band", journal=Silent())
-    same = [(t, sizes[t.known_at, t.legs]) for t in free.trades if (t.known_at, t.legs) in sizes]
-    if not same:
+    contracts = sum(t.quantity * sum(abs(leg.ratio) for leg in t.legs) for t in run.trades)
+    if contracts == 0:
         return None, None
-    units = sum(sum(abs(leg.ratio) for leg in own.legs) * own.quantity for _, own in same)
-    gross = sum((t.pnl_cents + t.fee_cents) / t.quantity * own.quantity for t, own in same) / 100
-    net = sum(own.pnl_cents for _, own in same) / 100
-    return gross / units, (gross - net) / units
+    costs = sum(t.fee_cents + t.slippage_cents for t in run.trades)
+    net = sum(t.pnl_cents for t in run.trades)
+    return (net + costs) / 100 / contracts, costs / 100 / contracts

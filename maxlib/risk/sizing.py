@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from maxlib.core.config import Config
 from maxlib.market.bars import NS_PER_MINUTE
+from maxlib.risk.codes import GuardCode
 
 DenialCode = Literal[
     "POSITION_LIMIT",
@@ -58,7 +59,7 @@ class Allowed(NamedTuple):
 class Denial(NamedTuple):
     """A refusal: its code, the limit and what was there instead."""
 
-    code: DenialCode
+    code: DenialCode | GuardCode
     limit: float
     actual: float
 

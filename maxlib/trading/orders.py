@@ -18,6 +18,7 @@ class Order(NamedTuple):
     quantity : units
     trigger : price of the underlying at which it executes inside the bar just
         closed (a resting stop or target); None = at the next bar's open
+    rest : it waits, open after open, until somebody bids
     """
 
     id: str
@@ -27,11 +28,13 @@ class Order(NamedTuple):
     purpose: Purpose
     ts: int
     trigger: float | None = None
+    rest: bool = False
 
     @property
     def side(self) -> Side:
-        """A position is bought, and sold when it is left, whatever its legs do."""
-        return "buy" if self.purpose == "open" else "sell"
+        """What is done to one contract; a package is bought, and sold when its position is left."""
+        buys = self.legs[0].ratio > 0 if len(self.legs) == 1 else self.purpose == "open"
+        return "buy" if buys else "sell"
 
     @property
     def contract(self) -> Contract:
@@ -48,6 +51,7 @@ class Fill(NamedTuple):
     """An execution of `quantity` units. `spot` is the underlying's price it was made at.
 
     prices_cents : of each leg, per share
+    slippage_cents : what the package cost against the middle of its quotes, per share of a unit
     """
 
     order: Order
@@ -57,6 +61,7 @@ class Fill(NamedTuple):
     fee_cents: int
     spot: float
     modelled: bool
+    slippage_cents: float = 0.0
 
     @property
     def price_cents(self) -> int:

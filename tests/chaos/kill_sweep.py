@@ -28,12 +28,14 @@ from typing import Any
 
 import numpy as np
 
+from maxlib.engine import trader as engine
 from maxlib.engine.trader import Trader
 from maxlib.journal.store import read
 from maxlib.strategies.signal import DISTANCE
 from tests.engine.scripted import LONG, SHORT, Market, config, strategy
 
 RUN = "kill"
+engine.SNAPSHOT_BARS = 10  # so that a short day has a dozen snapshots to be killed in
 
 
 def day() -> Any:

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
-from maxlib.engine.backtest import Run, backtest
-from maxlib.engine.machine import MachineConfig
+from maxlib.engine.backtest import Run, Stepper, backtest
+from maxlib.engine.machine import Machine, MachineConfig
+from maxlib.engine.shell import Shell
 from maxlib.execution.fills import FillConfig
 from maxlib.options.desk import Desk
 from maxlib.strategies.signal import DISTANCE
+from maxlib.trading.ledger import Ledger
 from tests.engine.scripted import DAY, LONG, SHORT, Market, at, bid_ask, both, bsm, config, said, strategy
 
 
@@ -105,14 +107,106 @@ def test_a_package_held_to_expiry_pays_the_textbooks_payoff(kind: str, side: flo
     assert pinned == [n < 0 and abs(end - k) <= 0.5 for k, n in zip(strikes, RATIOS[kind], strict=True)]
 
 
-def test_a_worthless_fly_is_asked_for_once_and_held() -> None:
+def test_the_shorts_of_a_fly_are_bought_back_although_nobody_bids_for_its_wings() -> None:
+    """The time limit comes at 10:06; the wings stay, and are worth nothing at the close."""
     market = entered().flat("10:02", "10:12", 480.0).flat("09:30", "09:35", 480.0, DAY.replace(day=3))
     settings = config(desk={"structures": ("fly",)}, risk={"contracts": 1}, hold_minutes=5)
     run = both(market.bars, strategy(tp1=5.0, basis=DISTANCE), settings)
     (trade,) = run.trades
-    assert [r["code"] for r in said(run, "rejected")] == ["NO_BID"]
+    assert [r["code"] for r in said(run, "rejected")] == [
+        "NO_BID",
+        "NO_BID",
+        "MARKET_CLOSED",
+        "MARKET_CLOSED",
+    ]
+    ask = bid_ask("C", 480, 505, 354)[1]
+    assert ask == 1
+    fills = [(f["side"], f["contract"], f["price_cents"]) for f in said(run, "fill")[1:3]]
+    assert fills == [("buy", "QQQ250102C00505000", ask)] * 2
     assert trade.reason == "expiry"
-    assert trade.pnl_cents == -100 * trade.entry_price_cents - 4 * 65
+    assert trade.pnl_cents == -100 * trade.entry_price_cents - 4 * 65 - 2 * (100 * ask + 65)
+    assert trade.exit_at == at("16:00")
+
+
+def test_a_fly_with_one_dead_wing_leaves_by_its_body_and_the_live_one() -> None:
+    """At the end of the tape nobody waits: two shorts bought back, one wing sold, one worth nothing."""
+    market = entered().flat("10:02", "10:12", 490.0)
+    settings = config(
+        desk={"structures": ("fly",), "half_spread_cents": 2}, risk={"contracts": 1}, hold_minutes=390
+    )
+    run = both(market.bars, strategy(tp1=5.0, basis=DISTANCE), settings)
+    (trade,) = run.trades
+    low, body, high = (bid_ask_wide("C", 490, k, 960 - 613) for k in (501, 505, 509))
+    assert high[0] == 0, "the far wing has no bid"
+    assert low[0] > 0, "the near one has"
+    got = low[0] - 2 * body[1]
+    assert trade.pnl_cents == 100 * (got - trade.entry_price_cents) - (4 + 3) * 65
+    assert trade.reason == "tape_end"
+
+
+def bid_ask_wide(right: str, spot: float, strike: float, minutes: float) -> tuple[int, int]:
+    mid = 100 * bsm(right, spot, strike, minutes)
+    half = max(2.0, 0.01 * mid)
+    return max(0, round(mid - half)), max(1, round(mid + half))
+
+
+def test_two_packages_may_hold_one_contract_long_and_short() -> None:
+    """The first fly's body is 505, the second's near wing; each leaves its own way."""
+    market = Market().flat("09:30", "10:05", 500.0).signal("10:00", LONG)
+    market.flat("10:06", "10:07", 504.0).signal("10:06", LONG).flat("10:08", "11:00", 504.0)
+    settings = config(
+        desk={"structures": ("fly",)}, risk={"contracts": 1, "max_positions": 2}, hold_minutes=15
+    )
+    run = both(market.bars, strategy(tp1=5.0, basis=DISTANCE), settings)
+    first, second = run.trades
+    assert first.legs[1].contract == second.legs[0].contract
+    assert [t.reason for t in run.trades] == ["time", "time"]
+
+
+def test_equity_at_cost_does_not_jump_while_a_fly_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half-way through an exit, what is held counts at what was paid for just that."""
+    seen = []
+    apply = Ledger.apply
+
+    def watched(self: Ledger, fill: Any) -> None:
+        apply(self, fill)
+        seen.append(fill)
+
+    monkeypatch.setattr(Ledger, "apply", watched)
+    market = entered().flat("10:02", "10:30", 500.0)
+    settings = config(desk={"structures": ("fly",)}, risk={"contracts": 2}, hold_minutes=10)
+    shell = Shell(Machine(settings, "test"))
+    stepper = Stepper(shell, strategy(tp1=5.0, basis=DISTANCE))
+    equity = []
+    for i in range(len(market.bars)):
+        stepper.step(market.bars[i : i + 1])
+        equity.append(shell.machine.equity_cents)
+    entry, first, second = seen
+    paid = dict(zip((leg.contract for leg in entry.order.legs), entry.prices_cents, strict=True))
+
+    def gain(f: Any) -> int:
+        each = zip(f.order.legs, f.prices_cents, strict=True)
+        return -100 * f.quantity * sum(leg.ratio * (p - paid[leg.contract]) for leg, p in each)
+
+    fees = sum(f.fee_cents for f in seen)
+    assert equity[-1] == shell.machine.ledger.start_cents + gain(first) + gain(second) - fees
+
+
+@pytest.mark.parametrize("bars", [0, 1, 3])
+def test_with_latency_each_vertical_waits_its_own_turn_and_nothing_is_backdated(bars: int) -> None:
+    market = entered().flat("10:02", "10:40", 500.0)
+    settings = config(desk={"structures": ("fly",)}, risk={"contracts": 2}, hold_minutes=10)
+    late = settings.model_copy(update={"fills": FillConfig(latency_bars=bars)})
+    how = strategy(tp1=5.0, basis=DISTANCE)
+    run = backtest(market.bars, how, late, "test")
+    times = [e.ts for e in run.journal.entries]
+    assert times == sorted(times)
+    fills = [e.ts for e in run.journal.entries if e.kind == "fill"]
+    minutes = [(ts - at("10:01")) // 60_000_000_000 for ts in fills]
+    assert minutes == [bars, 10 + 2 * bars, 10 + 3 * bars]
+    for cut in range(30, len(market.bars), 3):
+        part = backtest(market.bars[:cut], how, late, "test", finish=False).journal.entries
+        assert part == run.journal.entries[: len(part)]
 
 
 def test_the_best_reward_to_risk_is_chosen_and_the_journal_says_why_the_others_lost() -> None:
@@ -190,12 +284,13 @@ def both_late(market: Market, settings: MachineConfig, stop: float = math.nan) -
 
 def shown(monkeypatch: pytest.MonkeyPatch, bids: int, asks: int) -> None:
     """Let every modelled quote display these sizes."""
-    quote = Desk.quote
+    quoted = Desk.quote_and_mid
 
     def sized(self: Desk, contract: Any, market: Any) -> Any:
-        return quote(self, contract, market)._replace(bid_size=bids, ask_size=asks)
+        quote, mid = quoted(self, contract, market)
+        return quote._replace(bid_size=bids, ask_size=asks), mid
 
-    monkeypatch.setattr(Desk, "quote", sized)
+    monkeypatch.setattr(Desk, "quote_and_mid", sized)
 
 
 def stepped_and_leapt(market: Market, settings: MachineConfig, how: Any) -> Run:

@@ -1,6 +1,7 @@
 """The trader over a durable journal: a restart changes nothing, and nothing is acted on unwritten."""
 
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,7 @@ def test_another_configuration_is_refused_with_both_named(tmp_path: Path) -> Non
 def test_a_changed_program_is_found_at_the_first_entry_that_differs(tmp_path: Path) -> None:
     """The strategy now has another stop: the same inputs give another signal entry."""
     live(tmp_path, BARS)
+    shutil.rmtree(tmp_path / "snapshots")  # else only what came after the newest is run through again
     other = strategy(stop=9.0, tp1=1.2, tp2=2.4, basis=DISTANCE)
     with pytest.raises(InvariantError, match=r"journal entry \d+ is signal .* running it again gives signal"):
         Trader(tmp_path, other, settings(), run=RUN, identity={"label": "SIMULATED"}, simulated=True)

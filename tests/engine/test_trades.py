@@ -262,14 +262,27 @@ def test_a_time_exit_that_finds_the_market_closed_is_rejected_and_the_option_set
     assert (trade.reason, trade.exit_price_cents) == ("expiry", 0)
 
 
-def test_an_option_without_a_bid_is_asked_for_once_and_held_to_expiry() -> None:
+def test_an_option_without_a_bid_rests_and_settles_if_nobody_ever_bids() -> None:
     # The call struck at 500 has no bid with the underlying at 480; the time limit comes at 11:01.
     market = Market().flat("09:30", "10:00", 500.0).signal("10:00", LONG).flat("10:01", "10:01", 500.0)
     market.flat("10:02", "15:59", 480.0).flat("16:00", "16:05", 480.0)
     run = both(market.bars, strategy(), config(hold_minutes=60))
-    assert [(r["purpose"], r["code"]) for r in said(run, "rejected")] == [("time", "NO_BID")]
+    assert [(r["purpose"], r["code"]) for r in said(run, "rejected")] == [
+        ("time", "NO_BID"),
+        ("time", "MARKET_CLOSED"),
+    ]
     (trade,) = run.trades
     assert (trade.reason, trade.exit_price_cents) == ("expiry", 0)
+    assert trade.exit_at == at("16:00"), "it counts from the close"
+
+
+def test_an_option_without_a_bid_is_sold_when_somebody_bids_again() -> None:
+    market = Market().flat("09:30", "10:00", 500.0).signal("10:00", LONG).flat("10:01", "10:01", 500.0)
+    market.flat("10:02", "11:29", 480.0).flat("11:30", "11:40", 498.0)
+    run = both(market.bars, strategy(), config(hold_minutes=60))
+    (trade,) = run.trades
+    assert (trade.reason, trade.exit_at, trade.exit_spot) == ("time", at("11:30"), 498.0)
+    assert trade.exit_price_cents == bid_ask("C", 498.0, 500, 960 - 690)[0]
 
 
 def test_an_option_without_a_bid_at_the_tapes_end_counts_its_intrinsic_value() -> None:
@@ -278,7 +291,7 @@ def test_an_option_without_a_bid_at_the_tapes_end_counts_its_intrinsic_value() -
     run = both(market.bars, strategy(), config(hold_minutes=60))
     assert [(r["purpose"], r["code"]) for r in said(run, "rejected")] == [("tape_end", "NO_BID")]
     (trade,) = run.trades
-    assert (trade.reason, trade.exit_price_cents) == ("expiry", 0)
+    assert (trade.reason, trade.exit_price_cents) == ("tape_end", 0)
 
 
 def test_a_price_that_jumps_beyond_the_cash_rejects_the_entry() -> None:

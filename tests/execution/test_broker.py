@@ -13,7 +13,7 @@ from maxlib.market.instruments import instrument
 from maxlib.market.quotes import Quote
 from maxlib.options.desk import Desk, DeskConfig, Market
 from maxlib.trading.orders import Fill, Order
-from tests.engine.scripted import bid_ask
+from tests.engine.scripted import bid_ask, bsm
 
 CALL = Contract("QQQ", 20090, "C", 50000)
 
@@ -35,7 +35,11 @@ def market(minutes: float = 60.0, spot: float = 501.0) -> Market:
 def test_fills_are_whole_at_the_quote_of_their_side(side: str) -> None:
     fill = broker().execute(order(side), market(), 10**9)
     bid, ask = bid_ask("C", 501.0, 500, 60)
-    assert fill == Fill(order(side), 7, 3, (ask if side == "buy" else bid,), 195, 501.0, True)
+    price = ask if side == "buy" else bid
+    slippage = abs(price - 100 * bsm("C", 501.0, 500, 60))
+    assert isinstance(fill, Fill)
+    assert fill.slippage_cents == pytest.approx(slippage, abs=1e-9)
+    assert fill._replace(slippage_cents=0.0) == Fill(order(side), 7, 3, (price,), 195, 501.0, True)
 
 
 @pytest.mark.parametrize("minutes", [0, -1, -400])

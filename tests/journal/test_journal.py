@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,58 @@ def test_an_append_is_on_disk_when_it_returns(tmp_path: Path) -> None:
     file.append(1, "signal", {})
     assert len(read(path)) == 1  # another reader, while the writer still has it open
     file.close()
+
+
+def test_a_batch_is_one_transaction_and_one_chain(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with JournalFile(path) as file:
+        file.append(0, "signal", {})
+        made = file.append_all((i, "fill", {"i": i}) for i in range(3))
+        assert (file.seq, file.head) == (4, made[-1].hash)
+        with pytest.raises(ValueError, match="JSON"):
+            file.append_all([(1, "fill", {}), (2, "fill", {"x": float("nan")})])
+        assert file.append_all([]) == []
+        assert file.seq == len(read(path)) == 4
+        assert file.append(9, "closed", {}).seq == 5
+    entries = read(path)
+    assert entries[1:4] == made
+    assert verify(entries) == entries[-1].hash
+
+
+def test_a_tail_can_be_read_by_the_writer_and_by_others(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    entries = written().entries
+    with JournalFile(path) as file:
+        file.extend(entries)
+        for after in range(6):
+            assert file.entries(after) == read(path, after) == entries[after:]
+            assert file.hash_at(after) == (entries[after - 1].hash if after else GENESIS)
+        assert file.verify() == file.head == entries[-1].hash
+        with pytest.raises(InvariantError, match="has no entry 6; its newest is 5"):
+            file.hash_at(6)
+        file.append(99, "signal", {})  # to ask for what is not there breaks nothing
+
+
+def test_a_chain_can_be_verified_from_the_middle(tmp_path: Path) -> None:
+    entries = written().entries
+    assert verify(entries[2:], 2, entries[1].hash) == entries[-1].hash
+    with pytest.raises(InvariantError, match="journal entry 3 "):
+        verify(entries[2:], 2, entries[0].hash)
+
+
+def test_an_old_journal_of_any_length_opens_with_its_number_and_head(tmp_path: Path) -> None:
+    for count in (0, 1, 63, 64, 65, 66, 200):  # the tail that is checked has 64
+        path = tmp_path / f"{count}.db"
+        with JournalFile(path) as file:
+            file.extend(written(count).entries)
+        with JournalFile(path) as file:
+            assert (file.seq, file.head) == (count, written(count).head)
+
+
+def test_a_journal_may_be_written_from_another_thread(tmp_path: Path) -> None:
+    with JournalFile(tmp_path / "journal.db") as file, ThreadPoolExecutor(1) as pool:
+        assert pool.submit(file.append, 1, "signal", {}).result().seq == 1
+        assert file.append(2, "signal", {}).seq == 2
 
 
 def test_tampering_on_disk_is_found(tmp_path: Path) -> None:

@@ -92,14 +92,17 @@ def test_scaling_the_volatility_scales_what_the_quote_is_priced_with() -> None:
 # --- the fitted model
 
 
-def test_the_fitted_desk_quotes_the_modelled_chain_rounded_to_the_nearest_cent() -> None:
+def test_the_fitted_desk_quotes_the_modelled_chain_rounded_away_from_the_middle() -> None:
     """Mid and half-spread are those of the modelled chain, which its own tests hold to real quotes."""
     for spot, minutes in ((500.0, 300.0), (503.2, 60.0), (497.1, 5.0)):
         now = Moment(spot, minutes, 0.2)
         mid, _ = modelled_mid(SurfaceConfig(), "C", 500.0, now)
         half = half_spread_cents(SpreadConfig(), mid, (spot - 500.0) / spot, minutes, spot)
         made = quote(spot, minutes, model="fitted")
-        assert (made.bid_cents or 0, made.ask_cents) == (max(0, round(mid - half)), max(1, round(mid + half)))
+        assert (made.bid_cents or 0, made.ask_cents) == (
+            max(0, math.floor(mid - half)),
+            math.ceil(mid + half),
+        )
         assert made.modelled
 
 
@@ -116,7 +119,7 @@ def test_bands_scale_the_fitted_desk_too() -> None:
         quote(500.0, model="fitted", **more) for more in ({}, {"iv_scale": 2.0}, {"spread_scale": 0.0})
     )
     assert dear.ask_cents > 1.8 * plain.ask_cents
-    assert free.ask_cents == free.bid_cents
+    assert free.ask_cents == free.bid_cents + 1, "the middle lies between two ticks"
 
 
 def test_a_half_day_has_the_variance_of_its_minutes() -> None:

@@ -1,0 +1,63 @@
+"""Why an entry was refused: every code of the risk and safety review, in one sentence each."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+GuardCode = Literal[
+    "REGIME_PAUSED",
+    "REGIME_STRATEGY",
+    "KILL_SWITCH",
+    "SAFE_MODE",
+    "BREAKER_LOSSES",
+    "BREAKER_ERRORS",
+    "BREAKER_DRAWDOWN",
+    "DAILY_LOSS",
+    "OPEN_POSITIONS",
+    "TRADES_TODAY",
+    "STRATEGY_TRADES",
+    "TRADE_SPACING",
+    "POSITION_SIZE",
+    "EXPOSURE",
+    "LOW_REWARD_RISK",
+    "MANUAL_APPROVAL",
+    "DAILY_LOSS_USD",
+    "WEEKLY_LOSS",
+    "MONTHLY_LOSS",
+    "TOTAL_LOSS",
+    "HARD_DRAWDOWN",
+    "MAX_POSITIONS",
+    "BOOK_POSITIONS",
+    "TRADE_RISK",
+    "SIZE_LIMIT",
+    "SOFT_DRAWDOWN",
+]
+
+MEANING: Final[dict[GuardCode, str]] = {
+    "REGIME_PAUSED": "the market's state lets nothing trade; limit and actual: of the VIX or the daily ATR",
+    "REGIME_STRATEGY": "the market's state does not let this strategy trade; limit and actual likewise",
+    "KILL_SWITCH": "the kill switch is on",
+    "SAFE_MODE": "safe mode: positions may only be closed; actual = failed health checks, and 1 for a hold",
+    "BREAKER_LOSSES": "too many losses in a short time; minutes of the pause, minutes since it began",
+    "BREAKER_ERRORS": "too many errors in a short time; minutes of the pause, minutes since it began",
+    "BREAKER_DRAWDOWN": "equity fell too far from its peak; minutes of the pause, minutes since it began",
+    "DAILY_LOSS": "today's loss in dollars reaches the share of the balance, or the dollars, of validation 4",
+    "OPEN_POSITIONS": "as many positions are open as the state of the market or validation 5 lets be",
+    "TRADES_TODAY": "as many entries today as the state of the market or validation 6 lets be",
+    "STRATEGY_TRADES": "as many entries of this strategy today as validation 7 lets be",
+    "TRADE_SPACING": "seconds since the entry before are fewer than validation 8 asks for",
+    "POSITION_SIZE": "the premium in dollars is above validation 9's share of the balance or dollars",
+    "EXPOSURE": "the premium of all positions in dollars would be above validation 10's share of the balance",
+    "LOW_REWARD_RISK": "a warning: reward to risk is below validation 11's",
+    "MANUAL_APPROVAL": "a warning: the premium in dollars is above what validation 12 lets pass unseen",
+    "DAILY_LOSS_USD": "today's loss reaches the risk manager's dollars",
+    "WEEKLY_LOSS": "this week's loss reaches the share, in per cent of the balance the week began with",
+    "MONTHLY_LOSS": "this month's loss reaches the share, in per cent of the balance the month began with",
+    "TOTAL_LOSS": "equity is this many dollars below its peak, until a user resets the peak",
+    "HARD_DRAWDOWN": "equity is this many per cent below its peak, until a user resets the peak",
+    "MAX_POSITIONS": "as many positions are open in all books as the risk manager lets be",
+    "BOOK_POSITIONS": "as many positions are open in this book as it may hold",
+    "TRADE_RISK": "the cost in dollars is above the share of the account that the book and the state allow",
+    "SIZE_LIMIT": "the cost in dollars is above the absolute size limit",
+    "SOFT_DRAWDOWN": "sizes are halved in the soft drawdown, and half of this one is less than a unit",
+}
