@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 import maxlib
-from maxlib.core.errors import ConfigError, MaxTraderError
+from maxlib.core.errors import ConfigError, DataError, MaxTraderError
 
 if TYPE_CHECKING:
     from maxlib.app.runner import Outcome
@@ -47,6 +47,8 @@ Port = Annotated[
     int | None, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1; default: a free one.")
 ]
 BarsFile = Annotated[str, typer.Argument(help="A CSV or Parquet file of one-minute bars.")]
+Day = Annotated[str, typer.Option("--day", help="New York date, as 2025-01-31; default: the last.")]
+Speed = Annotated[float, typer.Option("--speed", help="Times market speed; 0 = as fast as it goes.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for reports.")]
 AccountingName = Annotated[
     str, typer.Option("--accounting", help="honest, published, or published_itm (the champion's).")
@@ -102,6 +104,7 @@ def backtest(
     if accounting != "honest":
         _published(chosen, accounting, json_file, trades, journal)
         return
+    _writable(json_file, trades, journal)
     done = run.run_scenario(chosen)
     result = run.result(done)
     if json_file is not None:
@@ -117,18 +120,24 @@ def backtest(
 def _published(
     chosen: Scenario, accounting: str, json_file: Path | None, trades: Path | None, journal: Path | None
 ) -> None:
-    """The claim's own arithmetic, said to be that."""
+    """The claim's own arithmetic, said to be that: what coin flips make by it comes first."""
     from maxlib.research import autopsy, run
+    from maxlib.research import placebo as placebos
+    from maxlib.research.trials import record
 
     if journal is not None:
         raise ConfigError(f"--journal: the {accounting} accounting keeps none; only honest runs do")
+    _writable(json_file, trades)
     book = autopsy.published(accounting, chosen)
-    result = autopsy.result(chosen, book)
+    fed = placebos.placebo(book)
+    result = autopsy.result(chosen, book, fed)
+    figures = {name: result["figures"][name] for name in ("trades", "win_rate", "pnl_usd")}
+    record("published", chosen, book, **figures)
     if json_file is not None:
         run.write_json(json_file, result)
     if trades is not None:
         autopsy.write_trades(trades, book)
-    _console().print(autopsy.sentence(result), markup=False)
+    _console().print(f"{autopsy.stamp(chosen)}{fed.sentence()}\n{autopsy.sentence(result)}", markup=False)
 
 
 @app.command()
@@ -143,13 +152,21 @@ def placebo(
     from maxlib.research import autopsy, run
     from maxlib.research import placebo as placebos
     from maxlib.research import scenario as scenario_file
+    from maxlib.research.trials import record
 
     chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
     done = run.run_scenario(chosen, lab=False).run if accounting == "honest" else None
-    fed = placebos.placebo(autopsy.accounting(accounting, chosen, done), seeds)
+    fed_one = autopsy.accounting(accounting, chosen, done)
+    if len(fed_one.entries().at) == 0:
+        raise DataError(
+            f"{chosen.name} makes no trade by the {accounting} accounting: no placebo can be drawn"
+        )
+    fed = placebos.placebo(fed_one, seeds)
+    record("placebo", chosen, fed_one, trades=fed.trades, win_rate=fed.win_rate, pnl_usd=fed.pnl_usd, seed=0)
     if json_file is not None:
-        run.write_json(json_file, {"scenario": chosen.name, **fed.as_dict()})
-    _console().print(fed.sentence(), markup=False)
+        made_of = autopsy.provenance(chosen, fed_one.bars)
+        run.write_json(json_file, {"scenario": chosen.name, **fed.as_dict(), **made_of})
+    _console().print(autopsy.stamp(chosen) + fed.sentence(), markup=False)
     raise typer.Exit(1 if fed.refused else 0)
 
 
@@ -166,13 +183,25 @@ def waterfall(
     """From a claim to the honest figure. One named cause at a time."""
     from maxlib.research import autopsy, run
     from maxlib.research import scenario as scenario_file
+    from maxlib.research.trials import record
 
     chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
     named = None if causes is None else [name.strip() for name in causes.split(",") if name.strip()]
-    steps = autopsy.waterfall(chosen, accounting, named)
+    if named == []:
+        raise ConfigError("--causes: name at least one, as in clock,costs; without the option all are thrown")
+    _writable(json_file)
+    book = autopsy.published(accounting, chosen)
+    steps = autopsy.waterfall(chosen, accounting, named, book)
+    end = autopsy.plain(steps[-1])
+    record("waterfall", chosen, book, **{name: end[name] for name in ("trades", "win_rate", "pnl_usd")})
     if json_file is not None:
         rows = [autopsy.plain(step) for step in steps]
-        run.write_json(json_file, {"scenario": chosen.name, "accounting": accounting, "steps": rows})
+        made_of = autopsy.provenance(chosen, book.bars)
+        run.write_json(
+            json_file, {"scenario": chosen.name, "accounting": accounting, "steps": rows, **made_of}
+        )
+    if autopsy.stamp(chosen):
+        _console().print(autopsy.stamp(chosen))
     table = Table("step", "trades", "won", "P&L $", "what is put right", box=None, pad_edge=False)
     for column in table.columns[1:4]:
         column.justify = "right"
@@ -222,20 +251,31 @@ def trials(
         run.write_json(json_file, {"problems": problems, "trials": rows})
     if not verify and rows:
         table = Table(
-            "#", "at", "scenario", "data", "trades", "won", "P&L $", "Sharpe", box=None, pad_edge=False
+            "#",
+            "at",
+            "kind",
+            "scenario",
+            "data",
+            "trades",
+            "won",
+            "P&L $",
+            "Sharpe",
+            box=None,
+            pad_edge=False,
         )
-        for column in table.columns[4:]:
+        for column in table.columns[5:]:
             column.justify = "right"
         for row in rows:
             won = "-" if row["win_rate"] is None else f"{row['win_rate']:.1%}"
             ratio = "-" if row["sharpe_annual"] is None else f"{row['sharpe_annual']:.2f}"
             data = f"{row['data']}{' SIMULATED' if row['simulated'] else ''}"
             table.add_row(
-                str(row["number"]), row["at"], row["scenario"], data, str(row["trades"]), won,
+                str(row["number"]), row["at"], row["kind"], row["scenario"], data, str(row["trades"]), won,
                 f"{row['pnl_usd']:,.2f}", ratio,
             )  # fmt: skip
         _console().print(table)
-    _console().print("\n".join(ledger.sentences()), markup=False)
+    said = ledger.sentences()
+    _console().print("\n".join(said[: 1 + len(problems)] if verify else said), markup=False)
     raise typer.Exit(1 if problems else 0)
 
 
@@ -312,7 +352,7 @@ def dashboard(
         str | None, typer.Option("--bars", help="Replay this file of real bars; default: a simulated market.")
     ] = None,
     symbol: Annotated[str, typer.Option("--symbol", help="Of the file.")] = "QQQ",
-    day: Annotated[str, typer.Option("--day", help="New York date, as 2025-01-31; default: the last.")] = "",
+    day: Day = "",
 ) -> None:
     """Serve the paper trader's page. On this machine only, until Ctrl-C."""
     from maxlib.app import voila
@@ -337,7 +377,7 @@ def paper(
     venue: Annotated[
         str, typer.Option("--venue", help="fake: the scenario's own bars, at a speed.")
     ] = "fake",
-    day: Annotated[str, typer.Option("--day", help="New York date, as 2025-01-31; default: the last.")] = "",
+    day: Day = "",
     speed: Annotated[
         float, typer.Option("--speed", help="Times market speed; 0 = as fast as it goes.")
     ] = 60.0,
@@ -362,6 +402,37 @@ def paper(
     print(f"API and token: {trader.folder / ADDRESS}; Ctrl-C stops, a new start goes on.", flush=True)
     asyncio.run(trader.run(port, stay=stay))
     print(trader.closing_sentence, flush=True)
+
+
+@app.command()
+def supervise(
+    scenario: ScenarioName,
+    folder: Annotated[Path, typer.Option("--folder", help="Journal and state of the trader.")],
+    day: Day = "",
+    speed: Annotated[
+        float, typer.Option("--speed", help="Times market speed; 0 = as fast as it goes.")
+    ] = 60.0,
+    stay: Annotated[bool, typer.Option("--stay/--exit", help="Serve on after the last bar.")] = True,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Start although the last supervisor gave up.")
+    ] = False,
+    overrides: Overrides = None,
+) -> None:
+    """Keep the paper trader running. Restarts it when it ends or hangs; Ctrl-C ends both."""
+    from maxlib.ops.supervisor import supervise as keep
+
+    told = [scenario, "--folder", str(folder), "--day", day, "--speed", str(speed)]
+    told += ["--stay" if stay else "--exit"]
+    for pair in overrides or []:
+        told += ["-p", pair]
+    command = [sys.executable, "-c", "from maxlib.app.cli import main; main()", "paper", *told]
+
+    def say(event: object, text: str) -> None:
+        print(f"{event}: {text}", flush=True)
+
+    outcome = keep(command, folder, say, clear=clear)
+    print(outcome.sentence, flush=True)
+    raise typer.Exit(outcome.code)
 
 
 @app.command()
@@ -448,6 +519,19 @@ def data_list() -> None:
     for entry in rows:
         table.add_row(entry.symbol, f"{entry.bars:,}", entry.first, entry.last, entry.name)
     _console().print(table)
+
+
+def _writable(*paths: Path | None) -> None:
+    """Refuse places that cannot be written to, or are named twice, before anything is computed."""
+    wanted = [path for path in paths if path is not None]
+    for i, path in enumerate(wanted):
+        if path in wanted[:i]:
+            raise ConfigError(f"{path}: named for two outputs")
+        folder = path.absolute().parent
+        while not folder.exists():
+            folder = folder.parent
+        if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise DataError(f"{path}: no file can be written there")
 
 
 def _tape_of(path: str, symbol: str) -> dict[str, str]:

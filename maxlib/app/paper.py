@@ -24,14 +24,20 @@ from maxlib.core.files import write_atomic
 from maxlib.data.tape import Tape
 from maxlib.data.tape import load as load_tape
 from maxlib.engine.backtest import Rows
-from maxlib.engine.live import LiveSession, Venue
+from maxlib.engine.live import LiveSession, Request, Venue
 from maxlib.engine.replay import session_days, span
 from maxlib.engine.trader import Trader
+from maxlib.ops.heartbeat import Heart
+from maxlib.ops.killswitch import KillSwitch
+from maxlib.ops.supervisor import HEARTBEAT
+from maxlib.ops.watchdog import Watchdog
 from maxlib.research.provenance import code_version
 from maxlib.research.run import level_of
 from maxlib.research.scenario import Scenario
 
 HOST: Final = "127.0.0.1"
+BEAT_SECONDS: Final = 1.0
+"""The loop shows life at least so often while it waits for a bar."""
 ADDRESS: Final = "api.json"
 """In the trader's folder, readable by its user only: where the API is and its token."""
 
@@ -49,12 +55,17 @@ class TapeFeed:
         self.clock: int = int(bars["ts"][0])
         self._pause = 60.0 / speed if speed > 0 else 0.0
 
-    async def rows(self, after: int | None) -> AsyncIterator[int]:
-        """Indices of the bars that end after `after`, each when it is complete."""
+    async def rows(self, after: int | None) -> AsyncIterator[int | None]:
+        """Indices of the bars that end after `after`, each when it is complete; None while it waits."""
         for i in range(len(self.bars)):
             if after is not None and int(self.bars["ts"][i]) <= after:
                 continue
-            await asyncio.sleep(self._pause)
+            left = self._pause
+            while left > BEAT_SECONDS:
+                await asyncio.sleep(BEAT_SECONDS)
+                left -= BEAT_SECONDS
+                yield None
+            await asyncio.sleep(left)
             self.clock = int(self.bars["ts"][i])
             yield i
 
@@ -99,7 +110,10 @@ class PaperTrader:
             history=tape.bars[:first],
         )
         self.session = LiveSession(self.trader, label=label, strategy=scenario.strategy.kind)
+        self.switch = KillSwitch(self.folder / "kill.json")
+        self._heart = Heart(self.folder / HEARTBEAT)
         self.events = Events()
+        self._obey()
         self.token = secrets.token_urlsafe(24)
         self._stop = asyncio.Event()
 
@@ -124,15 +138,33 @@ class PaperTrader:
 
     def ask(self, name: Asked, why: str, code: str) -> str | None:
         """Carry out a request of the API; returns the reason if it is refused."""
-        del code
-        if name in ("kill", "reset"):
-            return f"{name} needs the kill switch, which this trader does not have yet"
-        refused = self.session.ask("resume" if name == "start" else name, self.feed.clock, why)  # type: ignore[arg-type]
+        if name == "kill":
+            self.switch.throw(why or "asked for", "API")
+            self._obey()
+            return None
+        if name == "reset":
+            denied = self.switch.reset(code)
+            return None if denied is None else denied.sentence
+        request: Request = "resume" if name == "start" else name
+        if request == "resume" and self.switch.thrown:
+            return "the kill switch is thrown; reset it first"
+        refused = self.session.ask(request, self.feed.clock, why)
         if refused is None:
-            self.events.publish({"event": "phase", "phase": self.session.phase, "why": why})
+            self._tell_phase(why)
             if name == "stop":
                 self._stop.set()
         return refused
+
+    def _obey(self) -> None:
+        """A thrown kill switch, whoever threw it, halts; only a reset and a resume let entries pass again."""
+        found = self.switch.why()
+        if found is not None and self.session.phase == "TRADING":
+            why = f"kill switch: {found.reason} ({found.by})"
+            self.session.ask("halt", self.feed.clock, why)
+            self._tell_phase(why)
+
+    def _tell_phase(self, why: str) -> None:
+        self.events.publish({"event": "phase", "phase": self.session.phase, "why": why})
 
     async def run(self, port: int = 0, *, stay: bool = True) -> None:
         """Trade the date, then serve until stopped; `stay` False = end with the tape."""
@@ -155,21 +187,34 @@ class PaperTrader:
             loop.add_signal_handler(name, self._stop.set)
         serving = asyncio.create_task(server.serve([listening]))
         try:
-            await self._trade()
-            if stay:
-                await self._stop.wait()
+            with Watchdog(self.folder) as dog:
+                await self._trade(dog)
+                while stay and not self._stop.is_set():
+                    self._alive(dog)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._stop.wait(), BEAT_SECONDS)
         finally:
             server.should_exit = True
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
             self.trader.close()
             (self.folder / ADDRESS).unlink(missing_ok=True)
+            self._heart.stop()
 
-    async def _trade(self) -> None:
+    def _alive(self, dog: Watchdog) -> None:
+        """Show life, from the loop itself; and look at the kill switch, which anybody may have thrown."""
+        dog.feed()
+        self._heart.beat(self.session.phase.lower(), self._name)
+        self._obey()
+
+    async def _trade(self, dog: Watchdog) -> None:
         last = self.trader.last_bar
         async for i in self.feed.rows(last.ts if last else None):
+            self._alive(dog)
             if self._stop.is_set() or self.session.phase == "STOPPED":
                 return
+            if i is None:
+                continue
             level = None if self._level is None else float(self._level[i])
             before = len(self.session.marks())
             self.session.bar(self.feed.bars[i : i + 1], level)
@@ -179,7 +224,7 @@ class PaperTrader:
         if not self.trader.finished:
             self.trader.finish()
             self.session.ask("stop", self.feed.clock)
-            self.events.publish({"event": "phase", "phase": self.session.phase, "why": "the tape has ended"})
+            self._tell_phase("the tape has ended")
 
     def _announce(self, port: int) -> None:
         told = {"url": f"http://{HOST}:{port}", "token": self.token, "pid": os.getpid()}

@@ -30,9 +30,10 @@ from typing import Final, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from maxlib.core.config import Config
+from maxlib.core.errors import InvariantError
 from maxlib.execution.arbitrage import Moment, Rule, arbitrage
 from maxlib.market.bars import NS_PER_MINUTE
-from maxlib.market.contract import Contract, Leg
+from maxlib.market.contract import Contract, Leg, package_name
 from maxlib.market.quotes import Quote
 
 NS_PER_MS: Final = 1_000_000
@@ -121,6 +122,7 @@ def fill(
     Parameters
     ----------
     legs : one package, or one leg of ratio +1 or -1 for a single option
+    quantity : packages, 1 or more
     quotes : one per leg, None = there is none
     moment : the underlying now; `moment.ts` is the time of the fill
 
@@ -130,7 +132,16 @@ def fill(
         NotFilled also at a real quote that offers free money, such as an ask below
         intrinsic value (BELOW_INTRINSIC): it is stale or wrong, and nobody could
         have traded it.
+
+    Raises
+    ------
+    InvariantError
+        If `quantity` is below 1: no market refuses that, only a fault of the program asks for it.
     """
+    if not quantity >= 1:
+        raise InvariantError(
+            f"{package_name(tuple(legs))} asked for {quantity} times, but the least is 1 package"
+        )
     if not 0.0 < moment.spot < math.inf:
         return NotFilled("NO_SPOT", legs[0].contract)
     share = config.share

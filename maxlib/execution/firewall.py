@@ -20,10 +20,22 @@ from typing import Final
 from maxlib.core.errors import InvariantError
 from maxlib.execution.arbitrage import Moment, arbitrage
 from maxlib.execution.fills import NS_PER_MS, FillConfig
-from maxlib.market.contract import Leg
+from maxlib.market.calendar import from_ordinal
+from maxlib.market.contract import Contract, Leg
 from maxlib.market.quotes import Quote
 
 _DUST: Final = 1e-9
+_NS_PER_DAY: Final = 86_400 * 10**9
+
+# Slack and carry loosen bounds, so one that is too wide would let anything pass. The widest that real
+# chains gave lie under these: what put-call parity left open of the spot was 0.4 % within a month, 5 % of
+# options of two and three years, 8 % of five; interest at 8 % on a chain's highest strike, 2.7 times the
+# spot, is 21 % of the spot a year. A dividend of 5 % may come on any day.
+SLACK_SHARE: Final = 0.01
+SLACK_SHARE_YEAR: Final = 0.03
+CARRY_SHARE: Final = 0.05
+CARRY_SHARE_YEAR: Final = 0.25
+"""The widest slack and carry that are believed, as shares of the spot: at once, and for each year left."""
 
 
 def guard(
@@ -105,11 +117,22 @@ def _shape(
             )
         if type(price) is not int or price < 1:
             return f"{contract.name} filled at {price} c, but a price is a whole number of cents from 1 on"
+    return _package(legs) if n > 1 else None
+
+
+def _package(legs: Sequence[Leg]) -> str | None:
+    """Different contracts of one underlying: the rules of arbitrage see nothing across two."""
+    first = legs[0].contract
+    for i, (contract, _) in enumerate(legs):
+        if contract.root != first.root:
+            return f"{contract.name} filled in one package with {first.name}, which is of another underlying"
+        if any(contract == other for other, _ in legs[:i]):
+            return f"{contract.name} filled twice in one package, but a contract is one leg"
     return None
 
 
 def _moment(legs: Sequence[Leg], moment: Moment) -> str | None:
-    """A price of the underlying, or no bound can be known."""
+    """A price of the underlying, or no bound can be known; and contracts that are still traded."""
     if not 0.0 < moment.spot < math.inf:
         return (
             f"{legs[0].contract.name} filled at a spot of {moment.spot}, against which nothing can be checked"
@@ -119,6 +142,30 @@ def _moment(legs: Sequence[Leg], moment: Moment) -> str | None:
             f"{legs[0].contract.name} filled with a slack of {moment.slack_cents} c and a carry of "
             f"{moment.carry_cents} c, but neither is below 0 or without limit"
         )
+    # Trading ends at 16:15 in New York at the latest, which is the same day in UTC.
+    today, last = moment.ts // _NS_PER_DAY, legs[0].contract.expiry
+    for contract, _ in legs:
+        last = max(last, contract.expiry)
+        if today > contract.expiry:
+            late = from_ordinal(today)
+            return f"{contract.name} filled on {late}, after its expiry on {from_ordinal(contract.expiry)}"
+    if moment.slack_cents or moment.carry_cents:
+        return _loose(legs[0].contract, moment, (last - today) / 365.0)
+    return None
+
+
+def _loose(contract: Contract, moment: Moment, years: float) -> str | None:
+    """Slack and carry that can be believed."""
+    for name, cents, share in (
+        ("slack", moment.slack_cents, SLACK_SHARE + SLACK_SHARE_YEAR * years),
+        ("carry", moment.carry_cents, CARRY_SHARE + CARRY_SHARE_YEAR * years),
+    ):
+        most = share * 100.0 * moment.spot
+        if cents > most:
+            return (
+                f"{contract.name} filled with a {name} of {cents:g} c, over the {most:g} c "
+                f"({share:.1%} of the spot) that can be believed"
+            )
     return None
 
 

@@ -41,7 +41,7 @@ from numpy.typing import ArrayLike, NDArray
 from maxlib.kernels.columns import Columns, twin
 from maxlib.kernels.kernel import kernel
 from maxlib.options.black import black, log_ratio, total_volatility, vega
-from maxlib.options.pricing import signs
+from maxlib.options.pricing import sign_of, signs
 
 ROUNDING_TOLERANCE: Final = 1e-9
 """Largest relative uncertainty of a volatility from a price known to a double's rounding."""
@@ -171,13 +171,20 @@ def implied(
     discount : worth today of a dollar at expiry
     half_tick : the price may be off by this much either way, in dollars; 0 = a double's rounding
 
+    A number that is none of an option is a reason, as it is in `implied_all`, and no error: prices come
+    from feeds.
+
+    Raises
+    ------
+    DataError
+        If the right is neither "C" nor "P".
+
     >>> round(implied("C", 2.755758, 600.0834, 600.0, 1 / 252, math.exp(-0.04 / 252)).sigma, 4)
     0.18
     >>> implied("C", 20.01, 600.0, 580.0, 60 / 98_280, half_tick=0.005)
     Implied(sigma=nan, reason=<Reason.NOT_DETERMINED: 5>)
     """
-    sign = 1.0 if right == "C" else -1.0
-    sigma, reason = _IMPLIED(sign, price, forward, strike, t, discount, half_tick)
+    sigma, reason = _IMPLIED(sign_of(right), price, forward, strike, t, discount, half_tick)
     return Implied(sigma, Reason(int(reason)))
 
 
@@ -198,9 +205,9 @@ def implied_interval(
     >>> [round(end, 4) for end in implied_interval("C", 0.05, 600.0, 603.0, 60 / 98_280, half_tick=0.005)]
     [0.127, 0.1327]
     """
+    sign = sign_of(right)
     if not _USABLE(price, forward, strike, discount) or not 0.0 < t < math.inf:
         return Interval(math.nan, math.nan)
-    sign = 1.0 if right == "C" else -1.0
     value, blur = _TIME_VALUE(sign, price, forward, strike, discount, half_tick)
     ceiling = min(forward, strike)
     if value < -blur or value > ceiling + blur:

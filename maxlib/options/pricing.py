@@ -19,6 +19,11 @@ and gamma; `bsm` 3e-13 throughout:
     390 to 31 minutes   2e-13  3e-14  4e-14  3e-11  5e-13  3e-14  3e-12
     30 minutes to 1     2e-13  4e-13  5e-14  2e-9   1e-13  2e-14  3e-11
 
+What is no option has no price: a spot or strike that is not positive and finite, a volatility or
+time that is negative, infinite or not a number. Of one option (`bsm`, `greeks`) that is a DataError;
+in a column (`prices`, `all_greeks`) it is NaN, so that one bad row does not lose the others. Right and
+sign, which a program writes and no feed sends, are a DataError everywhere.
+
 The relative errors of the last rows are those of options of 1e-100 dollars; they grow with
 the square of the distance to the strike in deviations.
 
@@ -93,6 +98,12 @@ def bsm_kernel(
 
 
 @formula
+def _is_option(spot: float, strike: float, sigma: float) -> bool:
+    """Of an option without time or volatility; of any other, a wrong number makes the price NaN by itself."""
+    return 0.0 < spot < math.inf and 0.0 < strike < math.inf and sigma >= 0.0
+
+
+@formula
 def price_kernel(
     sign: float, spot: float, strike: float, t: float, sigma: float, rate: float, dividend: float
 ) -> float:
@@ -100,9 +111,9 @@ def price_kernel(
     now = spot * exponential(-dividend * t)
     later = strike * exponential(-rate * t)
     inside = max(sign * (now - later), 0.0)
-    spread = sigma * math.sqrt(t)
+    spread = sigma * math.sqrt(t) + 0.0 * sigma  # NaN of a volatility without limit
     if spread <= 0.0:
-        return inside
+        return inside + 0.0 if _is_option(spot, strike, sigma) else math.nan  # -0.0 + 0.0 is 0.0
     return inside + math.sqrt(now * later) * black(abs(log_ratio(now, later)), spread)[0]
 
 
@@ -115,11 +126,12 @@ def greeks_kernel(
     later = strike * exponential(-rate * t)
     inside = max(sign * (now - later), 0.0)
     root = math.sqrt(t)
-    spread = sigma * root
+    spread = sigma * root + 0.0 * sigma  # NaN of a volatility without limit
     if spread <= 0.0:
+        none = 0.0 if _is_option(spot, strike, sigma) else math.nan
         held = sign if inside > 0.0 else 0.0
         carry = held * (dividend * now - rate * later)
-        return inside, held * now / spot, 0.0, carry, 0.0, held * t * later
+        return inside + none, held * now / spot + none, none, carry + none, none, held * t * later + none
     x = log_ratio(now, later)
     scale = math.sqrt(now * later)
     value, slope, near, far = black_and_tails(abs(x), spread)
@@ -158,20 +170,29 @@ def bsm(
     ----------
     t : years, sigma : per root year on the same clock, rate and dividend : continuous per year
 
+    Raises
+    ------
+    DataError
+        If the right is neither "C" nor "P", or a number is none of an option (top of the page).
+
     For t = 0 or sigma = 0 it is the discounted intrinsic value of the forward.
     Source: Hull; 42, 40, 0.5, 0.10, 0.20 gives 4.759422 and 0.808599.
 
     >>> round(bsm("C", 42, 40, 0.5, 0.20, 0.10), 6), round(bsm("P", 42, 40, 0.5, 0.20, 0.10), 6)
     (4.759422, 0.808599)
     """
-    price: float = _BSM(1.0 if right == "C" else -1.0, spot, strike, t, sigma, rate, dividend)
+    price: float = math.nan
+    if 0.0 < spot < math.inf and 0.0 < strike < math.inf and 0.0 <= sigma < math.inf and 0.0 <= t < math.inf:
+        price = _BSM(sign_of(right), spot, strike, t, sigma, rate, dividend)
+    if price != price:
+        raise _no_option(right, spot, strike, t, sigma, rate, dividend)
     return price
 
 
 def greeks(
     right: str, spot: float, strike: float, t: float, sigma: float, rate: float = 0.0, dividend: float = 0.0
 ) -> Greeks:
-    """Price and greeks of a European call ("C") or put ("P"); parameters as of `bsm`.
+    """Price and greeks of a European call ("C") or put ("P"); parameters and errors as of `bsm`.
 
     For t = 0 or sigma = 0 they are those of the forward's intrinsic value, and zero
     where that is zero.
@@ -181,7 +202,12 @@ def greeks(
     >>> round(call.delta, 6), round(call.gamma, 6), round(call.vega, 6)
     (0.779131, 0.049963, 8.813415)
     """
-    return Greeks(*_GREEKS(1.0 if right == "C" else -1.0, spot, strike, t, sigma, rate, dividend))
+    made = Greeks(math.nan, 0.0, 0.0, 0.0, 0.0, 0.0)
+    if 0.0 < spot < math.inf and 0.0 < strike < math.inf and 0.0 <= sigma < math.inf and 0.0 <= t < math.inf:
+        made = Greeks(*_GREEKS(sign_of(right), spot, strike, t, sigma, rate, dividend))
+    if made.price != made.price:
+        raise _no_option(right, spot, strike, t, sigma, rate, dividend)
+    return made
 
 
 def prices(
@@ -197,7 +223,8 @@ def prices(
 ) -> NDArray[np.float64]:
     """`bsm` of arrays, broadcast against each other; `right` holds "C"/"P" or +1/-1.
 
-    `jobs` is the number of threads; -1 = one a core for long arrays.
+    NaN where a number is none of an option (top of the page). `jobs` is the number of threads; -1 = one
+    a core for long arrays.
 
     Raises
     ------
@@ -222,13 +249,37 @@ def all_greeks(
     *,
     jobs: int = -1,
 ) -> NDArray[np.void]:
-    """`greeks` of arrays as GREEKS rows; parameters and errors as of `prices`.
+    """`greeks` of arrays as GREEKS rows; parameters, NaN and errors as of `prices`.
 
     >>> all_greeks([1, -1], 42, 40, 0.5, 0.20, 0.10)["delta"].round(6).tolist()
     [0.779131, -0.220869]
     """
     made = _ALL_GREEKS(signs(right), spot, strike, t, sigma, rate, dividend, jobs=jobs)
     return made.view(GREEKS)[..., 0]
+
+
+def sign_of(right: str) -> float:
+    """+1 for "C" and -1 for "P".
+
+    Raises
+    ------
+    DataError
+        If the right is neither.
+    """
+    if right == "C":
+        return 1.0
+    if right == "P":
+        return -1.0
+    raise DataError(f"a right is {right!r}, neither C nor P")
+
+
+def _no_option(right: str, *numbers: float) -> DataError:
+    sign_of(right)
+    names = ("spot", "strike", "t", "sigma", "rate", "dividend")
+    given = ", ".join(f"{name} {value:g}" for name, value in zip(names, numbers, strict=True))
+    return DataError(
+        f"no option has {given}: spot and strike are above 0, t and sigma at least 0, and all are finite"
+    )
 
 
 def signs(right: ArrayLike) -> NDArray[np.float64]:
@@ -250,5 +301,13 @@ def signs(right: ArrayLike) -> NDArray[np.float64]:
 
 
 def intrinsic(right: str, spot: float, strike: float) -> float:
-    """Value per share if exercised now, in dollars."""
-    return max(0.0, spot - strike if right == "C" else strike - spot)
+    """Value per share if exercised now, in dollars.
+
+    Raises
+    ------
+    DataError
+        If the right is neither "C" nor "P", or spot or strike is negative or not a number.
+    """
+    if not (spot >= 0.0 and strike >= 0.0):  # max(0.0, nan) would be 0.0
+        raise DataError(f"no option has spot {spot:g} and strike {strike:g}: neither is below 0")
+    return max(0.0, sign_of(right) * (spot - strike))

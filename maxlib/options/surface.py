@@ -27,6 +27,9 @@ SESSION_MINUTES: Final = 390
 TRADING_DAYS: Final = 252
 
 # scripts/fit_spreads.py, November 2026: 288 sessions of QQQ, January 2024 to February 2025.
+FITTED_FIRST: Final = "2024-01-02"
+FITTED_LAST: Final = "2025-02-28"
+"""The days on which the session's share and course were fitted, ISO: there modelled prices are in-sample."""
 SESSION_SHARE: Final = 0.577
 """Variance of the regular session over that from close to close."""
 OPEN_SHARE: Final = 0.361

@@ -12,13 +12,15 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
+from maxlib.core.canonical import sha256
 from maxlib.core.config import config_hash
 from maxlib.core.errors import ConfigError
 from maxlib.data.tape import load as load_tape
 from maxlib.engine.backtest import Run
 from maxlib.market.bars import NS_PER_MINUTE
-from maxlib.research.accounting import Accounting
+from maxlib.research.accounting import Accounting, Rows
 from maxlib.research.honest import HonestAccounting
+from maxlib.research.placebo import Placebo
 from maxlib.research.provenance import code_version
 from maxlib.research.published import champion_config, wave_config
 from maxlib.research.published.champion import ChampionAccounting
@@ -62,9 +64,11 @@ def accounting(name: str, scenario: Scenario, run: Run | None = None) -> Account
 def published(name: str, scenario: Scenario) -> ChampionAccounting | WaveAccounting:
     """The bookkeeping behind the claim."""
     wave = scenario.strategy.kind == "wave_renko"
-    known = NAMES[:2] if wave else NAMES
-    if name not in known or name == "honest":
-        raise ConfigError(f"accounting {name!r}: {scenario.name} has {', '.join(known)}")
+    known = NAMES[1:2] if wave else NAMES[1:]
+    if name not in known:
+        raise ConfigError(
+            f"accounting {name!r}: the claim of {scenario.name} was booked as {', '.join(known)}"
+        )
     settings = scenario.published
     if wave:
         return WaveAccounting(_wave_bars(scenario), settings.wave)
@@ -80,20 +84,26 @@ def write_trades(path: Path, book: ChampionAccounting | WaveAccounting) -> None:
         write_champion(path, book.trades())
 
 
-def waterfall(scenario: Scenario, name: str = "published", causes: Sequence[str] | None = None) -> list[Step]:
+def waterfall(
+    scenario: Scenario,
+    name: str = "published",
+    causes: Sequence[str] | None = None,
+    book: ChampionAccounting | WaveAccounting | None = None,
+) -> list[Step]:
     """From the claim to the honest figure, one cause at a time.
 
     Parameters
     ----------
     name : "published" or "published_itm"
     causes : switches by name, in the order to be thrown; None = the scenario's own, or all
+    book : `published` of that name, if it is there already
 
     Raises
     ------
     ConfigError
         If a cause has no such name, or comes twice.
     """
-    book = published(name, scenario)
+    book = book or published(name, scenario)
     chosen = scenario.published.causes if causes is None else causes
     if isinstance(book, WaveAccounting):
         order = _causes(wave_config.Cause, wave_config.WATERFALL, chosen)
@@ -158,8 +168,36 @@ def plain(step: Step) -> dict[str, Any]:
     return {**values, "win_rate": step.win_rate if step.trades else None}
 
 
-def result(scenario: Scenario, book: ChampionAccounting | WaveAccounting) -> dict[str, Any]:
-    """What the claim's own arithmetic says, in the shape of a result, and that it is not to be believed."""
+def provenance(scenario: Scenario, bars: Rows) -> dict[str, Any]:
+    """What a figure of the lab was made of: settings, bars and code. SIMULATED bars say so."""
+    data = scenario.data
+    return {
+        "data": {
+            "name": Path(data.path).name if data.path else data.source,
+            "simulated": data.source == "simulator",
+            "bars": len(bars),
+            "sha256": sha256(bars.tobytes()),
+        },
+        "config": scenario.model_dump(mode="json"),
+        "config_hash": config_hash(scenario),
+        "code_version": code_version(),
+    }
+
+
+def stamp(scenario: Scenario) -> str:
+    """What stands before a sentence about this scenario's bars."""
+    return "SIMULATED bars. " if scenario.data.source == "simulator" else ""
+
+
+def result(
+    scenario: Scenario, book: ChampionAccounting | WaveAccounting, fed: Placebo | None = None
+) -> dict[str, Any]:
+    """What the claim's own arithmetic says, in the shape of a result, and that it is not to be believed.
+
+    Parameters
+    ----------
+    fed : what the placebo made of that arithmetic; None = it was not asked
+    """
     pnl = book.book(book.entries()).pnl_usd
     equity = pnl.cumsum()
     total = float(pnl.sum())
@@ -167,6 +205,7 @@ def result(scenario: Scenario, book: ChampionAccounting | WaveAccounting) -> dic
         "scenario": scenario.name,
         "title": scenario.title,
         "accounting": book.name,
+        "placebo": None if fed is None else fed.as_dict(),
         "figures": {
             "trades": len(pnl),
             "wins": int((pnl > 0).sum()),
@@ -178,9 +217,7 @@ def result(scenario: Scenario, book: ChampionAccounting | WaveAccounting) -> dic
             "account_usd": book.account_usd,
         },
         "notes": [WARNING],
-        "config": scenario.model_dump(mode="json"),
-        "config_hash": config_hash(scenario),
-        "code_version": code_version(),
+        **provenance(scenario, book.bars),
     }
 
 
@@ -191,7 +228,7 @@ WARNING: Final = (
 
 
 def sentence(result: dict[str, Any]) -> str:
-    """The published figures, and the warning."""
+    """The published figures, and the warning. What the placebo says belongs above it."""
     f = result["figures"]
     won = "no win rate" if f["win_rate"] is None else f"{f['win_rate']:.1%} won"
     return (

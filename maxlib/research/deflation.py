@@ -23,8 +23,8 @@ import numpy as np
 from maxlib.analytics.bootstrap import MIN_DAYS
 from maxlib.analytics.statistics import DAYS_PER_YEAR, expected_maximum, probabilistic_sharpe
 
-DIAGNOSTIC: Final = frozenset({"placebo", "waterfall", "audit"})
-"""Kinds of run that test an accounting or the code. Every other kind counts as a trial."""
+DIAGNOSTIC: Final = frozenset({"placebo", "waterfall", "audit", "published"})
+"""Kinds of run that test an accounting or the code, or repeat a claim's arithmetic. Others are trials."""
 
 YEAR: Final = DAYS_PER_YEAR**0.5
 """A Sharpe ratio per day times this is one per year."""
@@ -67,6 +67,7 @@ class Trial:
     simulated : True = never counts for real data
     code_version : as from `provenance.code_version`
     seed : of whatever was random; None if nothing was
+    accounting : what turned decisions into money, by its name on the command line
     """
 
     kind: str
@@ -81,6 +82,7 @@ class Trial:
     code_version: str
     seed: int | None
     figures: Figures
+    accounting: str = "honest"
 
 
 class Trials(NamedTuple):

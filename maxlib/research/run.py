@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from maxlib.analytics.bootstrap import Bootstrap, bootstrap
 from maxlib.analytics.metrics import Metrics, measure
+from maxlib.analytics.statistics import session_days
 from maxlib.core.config import config_hash
 from maxlib.core.errors import DataError
 from maxlib.core.files import write_atomic
@@ -24,9 +25,10 @@ from maxlib.engine.backtest import Run, backtest
 from maxlib.engine.events import Trade
 from maxlib.journal.chain import Journal
 from maxlib.journal.store import JournalFile
-from maxlib.market.calendar import new_york
+from maxlib.market.calendar import from_ordinal, new_york
 from maxlib.market.instruments import instrument
 from maxlib.options.expiry import worst_cents
+from maxlib.options.surface import FITTED_FIRST, FITTED_LAST
 from maxlib.options.volatility import vix_level
 from maxlib.research.band import Band, band
 from maxlib.research.deflation import Deflated
@@ -181,6 +183,7 @@ def result(done: ScenarioRun) -> dict[str, Any]:
         "notes": [
             *([done.scenario.fills.banner] if done.scenario.fills.banner else []),
             *((CONVENTION, OVERNIGHT) if done.scenario.desk.model == "spec" else (MODELLED,)),
+            *in_sample(done),
             *done.scenario.notes,
         ],
         "journal": {"entries": len(done.run.journal.entries), "head": done.run.journal.head},
@@ -189,6 +192,19 @@ def result(done: ScenarioRun) -> dict[str, Any]:
         "code_version": code_version(),
         "seconds": round(done.seconds, 3),
     }
+
+
+def in_sample(done: ScenarioRun) -> list[str]:
+    """What a run on the days of the modelled chain's own fit has to say; nothing of any other."""
+    if done.scenario.desk.model != "fitted" or done.tape.simulated:
+        return []
+    days = session_days(done.tape.bars)
+    first, last = str(from_ordinal(days[0])), str(from_ordinal(days[-1]))
+    if last < FITTED_FIRST or first > FITTED_LAST:
+        return []
+    within = f"{max(first, FITTED_FIRST)} to {min(last, FITTED_LAST)}"
+    fit = "the session's share of the variance and its course over the day were fitted on QQQ"
+    return [f"Prices are in-sample from {within}: {fit} from {FITTED_FIRST} to {FITTED_LAST}."]
 
 
 def _trial(done: ScenarioRun) -> dict[str, Any] | None:

@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 
 from maxlib.analytics.metrics import wilson
 from maxlib.analytics.statistics import daily_pnl, measure_days, session_days
+from maxlib.core.canonical import sha256
 from maxlib.core.config import config_hash
 from maxlib.core.errors import DataError
+from maxlib.data.simulator import SimulatorConfig
 from maxlib.journal import chain
 from maxlib.journal.store import JournalFile, read
 from maxlib.market.calendar import from_ordinal
@@ -32,7 +34,9 @@ from maxlib.research.deflation import DIAGNOSTIC, YEAR, Deflated, Figures, Trial
 from maxlib.research.provenance import code_version
 
 if TYPE_CHECKING:
+    from maxlib.research.accounting import Accounting
     from maxlib.research.run import ScenarioRun
+    from maxlib.research.scenario import Scenario
 
 _KIND: Final = "trial"
 _WAIT_SECONDS: Final = 30.0
@@ -90,6 +94,51 @@ def trial_of(done: ScenarioRun, kind: str = "backtest", seed: int | None = None)
     )
 
 
+def record(
+    kind: str,
+    scenario: Scenario,
+    accounting: Accounting,
+    *,
+    trades: float,
+    win_rate: float | None,
+    pnl_usd: float,
+    seed: int | None = None,
+) -> Entry:
+    """Record a run of one of the kinds in `DIAGNOSTIC`, which has figures but no days, in the default ledger.
+
+    Parameters
+    ----------
+    accounting : what was run; its bars are hashed as they are, repeated ones included
+    trades, win_rate, pnl_usd : what it came to; of several seeds the mean
+    seed : the first, if there were any
+
+    Raises
+    ------
+    DataError
+        As `TrialLedger.append`.
+    """
+    data, bars = scenario.data, accounting.bars
+    if seed is None and data.source == "simulator":
+        seed = (data.simulator or SimulatorConfig()).seed
+    wins = 0 if win_rate is None else round(win_rate * trades)
+    trial = Trial(
+        kind=kind,
+        scenario=scenario.name,
+        config_hash=config_hash(scenario),
+        symbol=data.symbol,
+        data=Path(data.path).name if data.path else data.source,
+        data_sha256=sha256(bars.tobytes()),
+        first=str(from_ordinal(bars["day"][0])),
+        last=str(from_ordinal(bars["day"][-1])),
+        simulated=data.source == "simulator",
+        code_version=code_version(),
+        seed=seed,
+        figures=Figures(round(trades), wins, pnl_usd, len(session_days(bars)), None, None, None),
+        accounting=accounting.name,
+    )
+    return TrialLedger().append(trial, time.time_ns())
+
+
 def default_path() -> Path:
     """Where the ledger lies: MAXTRADER_TRIALS, else `var/trials.sqlite` in the current directory."""
     return Path(os.environ.get("MAXTRADER_TRIALS") or Path("var") / "trials.sqlite").expanduser()
@@ -98,8 +147,9 @@ def default_path() -> Path:
 class _Head:
     """Number and hash of the newest entry, kept beside the ledger in the file that is also its lock.
 
-    A chain cannot tell that its end was cut off; this can. Written after the entry is safe, in
-    place and in one piece, so after a crash it may be one entry behind, never ahead.
+    A chain cannot tell that its end was cut off; this can. Written durably after the entry is safe,
+    and brought up to date before the next one, so after a crash it is one entry behind at the most
+    and never ahead. A file further behind, or one that names nothing, was put there by somebody.
     """
 
     def __init__(self, handle: int) -> None:
@@ -111,14 +161,23 @@ class _Head:
 
     def write(self, number: int, hash_: str) -> None:
         os.pwrite(self._handle, f"{number:020d} {hash_}\n".encode(), 0)
+        os.fsync(self._handle)
 
-    def missing_from(self, rows: Sequence[chain.Entry]) -> str | None:
-        """What a ledger lost, as a sentence; None if it holds the entry named here."""
+    def missing_from(self, rows: Sequence[chain.Entry], name: str) -> str | None:
+        """What a ledger lost or may have lost, as a sentence; None if it ends with the entry named here.
+
+        Parameters
+        ----------
+        name : of the file that says so
+        """
         newest = rows[-1].seq if rows else 0
         if newest < self.number:
             return f"{_numbers(newest + 1, self.number)} missing from the end"
         if self.number and all(row.hash != self.hash for row in rows if row.seq == self.number):
             return f"entry {self.number} is not the one that was written under that number"
+        if newest > self.number + 1:
+            named = f"names entry {self.number}" if self.number else "names none"
+            return f"the newest entry is {newest} and {name} {named}, so that a cut end could not be seen"
         return None
 
 
@@ -148,19 +207,22 @@ class TrialLedger:
         Raises
         ------
         DataError
-            If the ledger cannot be written to within 30 s, or lost entries at its end:
+            If the ledger cannot be written to within 30 s, or is not whole (what `verify` says):
             writing on would hide the loss.
         """
         body = asdict(trial)
         with self._locked() as head:
             try:
+                rows = read(self.path) if self.path.exists() else []
+                problems = _problems(rows, head.missing_from(rows, self._head_file.name))
+                if problems:
+                    raise DataError(
+                        f"trial ledger {self.path}: {problems[0]}; restore it, or move it and "
+                        f"{self._head_file.name} away to begin a new one"
+                    )
                 with closing(JournalFile(self.path)) as file:
-                    lost = None if head.hash == file.head else head.missing_from(read(self.path))
-                    if lost:
-                        raise DataError(
-                            f"trial ledger {self.path}: {lost}; restore it, or move it and "
-                            f"{self._head_file.name} away to begin a new one"
-                        )
+                    if rows and rows[-1].hash != head.hash:  # a crash came between entry and note
+                        head.write(rows[-1].seq, rows[-1].hash)
                     entry = file.append(at, _KIND, body)
                 head.write(entry.seq, entry.hash)
             except (sqlite3.Error, OSError) as error:
@@ -256,9 +318,7 @@ class TrialLedger:
             return [], None
         with self._locked() as head:
             rows = read(self.path) if self.path.exists() else []
-            if rows and not head.number:
-                return rows, f"{self._head_file.name} is empty, so that a cut end could not be seen"
-            return rows, head.missing_from(rows)
+            return rows, head.missing_from(rows, self._head_file.name)
 
     def _entry(self, row: chain.Entry) -> Entry:
         try:
@@ -333,6 +393,7 @@ def _row(entry: Entry) -> dict[str, Any]:
         "at": str(np.datetime64(entry.at, "ns").astype("datetime64[s]")) + "Z",
         "kind": trial.kind,
         "scenario": trial.scenario,
+        "accounting": trial.accounting,
         "data": trial.data,
         "simulated": trial.simulated,
         "first": trial.first,

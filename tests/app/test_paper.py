@@ -20,6 +20,7 @@ from maxlib.engine.replay import ReplaySession, session_days
 from maxlib.engine.trader import INPUTS
 from maxlib.journal.chain import Entry
 from maxlib.journal.store import read
+from maxlib.ops.killswitch import KillSwitch
 from maxlib.research import scenario
 
 SHORT = {"data.simulator.days": 12}
@@ -182,3 +183,60 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(
     with pytest.raises((ConfigError, DataError), match=sentence):
         PaperTrader(chosen, tmp_path / "none", **given)
     assert not (tmp_path / "none").exists()
+
+
+def test_a_kill_survives_a_restart_and_only_its_code_resets_it(
+    undisturbed: tuple[str, list[Entry]], tmp_path: Path, monkeypatch: Any
+) -> None:
+    day, _ = undisturbed
+    chosen = scenario.load("demo_normal", SHORT)
+    one = PaperTrader(chosen, tmp_path, day=day, speed=0)
+    assert one.ask("kill", "enough", "") is None
+    assert one.session.phase == "HALTED"
+    assert one.ask("resume", "", "") == "the kill switch is thrown; reset it first"
+    one.trader.close()
+    again = PaperTrader(chosen, tmp_path, day=day, speed=0)
+    assert again.session.phase == "HALTED"
+    monkeypatch.setenv("MAXTRADER_KILL_RESET_CODE", "a code that nobody guesses")
+    assert again.ask("reset", "", "a guess") is not None
+    assert again.ask("resume", "", "") == "the kill switch is thrown; reset it first"
+    assert again.ask("reset", "", "a code that nobody guesses") is None
+    assert again.session.phase == "HALTED", "a reset lets nobody trade by itself"
+    assert again.ask("resume", "", "") is None
+    assert again.session.phase == "TRADING"
+    again.trader.close()
+
+
+def test_a_switch_thrown_by_another_process_halts_the_trader_at_its_next_turn(
+    undisturbed: tuple[str, list[Entry]], tmp_path: Path
+) -> None:
+    day, _ = undisturbed
+    process = subprocess.Popen(command(day, tmp_path, 600)[:-1], stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: written(tmp_path) > 20)
+        KillSwitch(tmp_path / "kill.json").throw("from outside", "a test")
+        halted = wait_for(lambda: [e for e in read(tmp_path / "journal.sqlite") if e.kind == "command"])
+        assert "from outside" in halted[0].body
+    finally:
+        process.terminate()
+        assert process.wait(timeout=30) == 0, "a polite end"
+
+
+def test_a_supervised_trader_comes_back_from_a_kill_and_loses_nothing(
+    undisturbed: tuple[str, list[Entry]], tmp_path: Path
+) -> None:
+    day, whole = undisturbed
+    told = command(day, tmp_path, 3000)
+    told[told.index("paper")] = "supervise"
+    process = subprocess.Popen(told, stdout=subprocess.PIPE, text=True)
+    try:
+        first = wait_for(lambda: written(tmp_path) > 0.2 * len(whole) and address(tmp_path))
+        os.kill(first["pid"], signal.SIGKILL)
+        second = wait_for(lambda: (now := address(tmp_path)) and now["pid"] != first["pid"] and now)
+        assert second["pid"] != first["pid"]
+        assert process.wait(timeout=90) == 0
+    finally:
+        process.kill()
+        said = process.communicate()[0]
+    assert "restart" in said
+    assert decisions(read(tmp_path / "journal.sqlite")) == decisions(whole)

@@ -1,12 +1,15 @@
 """Fills that a market could have given, fills that none could, and a plain twin that tells them apart.
 
 A chain of options is a mixture of lognormals with one mean, so it has a smile and no arbitrage by
-construction. On it, `valid` fills packages through the fill models. Each doctoring then spoils one
+construction. `valid` fills packages on it by hand, without the code under test: each leg at what its
+quote gives, and no better than its true value in whole cents. `asked` gives the same packages to the
+fill models, whose refusals are counted: none may find free money there. Each doctoring then spoils one
 thing of a valid fill; `faults` says in its own plain words what is wrong with the result: it looks
 for free money by brute force over hedges on a grid of final prices, where the firewall compares
 prices with bounds. A doctoring that did not spoil anything is thrown away.
 """
 
+import datetime as dt
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +17,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from maxlib.execution.arbitrage import Moment
-from maxlib.execution.fills import FillConfig, Filled, fill
+from maxlib.execution.fills import FillConfig, Filled, NotFilled, fill
 from maxlib.market.contract import Contract, Leg
 from maxlib.market.quotes import Quote
 
@@ -145,16 +148,59 @@ CONFIGS = [
 ]
 
 
-def valid(rng: Random) -> Iterator[Case]:
-    """Fills that a market gives, for ever. Each chain serves for a while."""
+def orders(rng: Random) -> Iterator[tuple[Chain, Case]]:
+    """Packages to be filled, without prices, for ever. Each chain serves for a while."""
     while True:
         c = chain(rng)
         for _ in range(100):
             legs, config = structure(rng, c), rng.choice(CONFIGS)
             quotes = tuple(quote(rng, c, leg.contract) for leg in legs)
-            done = fill(config, legs, rng.randint(1, 50), quotes, c.moment)
-            if isinstance(done, Filled):
-                yield Case(legs, done.quantity, done.prices_cents, quotes, c.moment, config)
+            yield c, Case(legs, rng.randint(1, 50), (), quotes, c.moment, config)
+
+
+def valid(rng: Random) -> Iterator[Case]:
+    """Fills that a market gives, made by hand, for ever."""
+    for c, order in orders(rng):
+        done = by_hand(c, order)
+        if done is not None:
+            yield done
+
+
+def by_hand(c: Chain, order: Case) -> Case | None:
+    """The fill at the quotes, or None if they cannot be filled at.
+
+    True values, rounded against us, leave no free money in any package: what is bought at its value or
+    more and sold at its value or less cannot win for sure.
+    """
+    prices, quantity = [], order.quantity
+    give = {"cross": 1.0, "mid": 0.0, "fraction": order.config.fraction}[order.config.model]
+    for (contract, ratio), q in zip(order.legs, order.quotes, strict=True):
+        bid = q.bid_cents if q.bid_cents and q.bid_cents > 0 else None
+        if (bid is None and ratio < 0) or (bid is not None and bid > q.ask_cents):
+            return None
+        mid = q.ask_cents if bid is None else (bid + q.ask_cents) / 2
+        if ratio > 0:
+            dear = max(mid + give * (q.ask_cents - mid), c.value[contract])
+            prices.append(max(1, math.ceil(dear - 1e-9)))
+        else:
+            cheap = min(mid - give * (mid - bid), c.value[contract])
+            prices.append(math.floor(cheap + 1e-9))
+        size = q.ask_size if ratio > 0 else q.bid_size
+        if order.config.partial and size is not None:
+            quantity = min(quantity, size // abs(ratio))
+    if quantity < 1 or min(prices) < 1:
+        return None
+    return order._replace(quantity=quantity, prices=tuple(prices))
+
+
+def asked(rng: Random) -> Iterator[Case | NotFilled]:
+    """What the fill models make of such packages, for ever."""
+    for _, order in orders(rng):
+        done = fill(order.config, order.legs, order.quantity, order.quotes, order.moment)
+        if isinstance(done, Filled):
+            yield order._replace(quantity=done.quantity, prices=done.prices_cents)
+        else:
+            yield done
 
 
 # --- the plain twin
@@ -177,6 +223,20 @@ def form(case: Case) -> set[str]:
         found.add("quantity")
     if not (case.moment.spot > 0 and math.isfinite(case.moment.spot)):
         found.add("spot")
+    # The clock by the slow way: the date in UTC.
+    today = dt.datetime.fromtimestamp(case.moment.ts / 1e9, dt.UTC).date()
+    days = [(dt.date(1970, 1, 1) + dt.timedelta(days=leg.contract.expiry) - today).days for leg in case.legs]
+    if days and min(days) < 0:
+        found.add("expired")
+    if len({leg.contract for leg in case.legs}) < n:
+        found.add("twice")
+    if len({leg.contract.root for leg in case.legs}) > 1:
+        found.add("roots")
+    left = max(days, default=0) / 365
+    if case.moment.slack_cents > case.moment.spot * (1 + 3 * left):
+        found.add("slack")
+    if case.moment.carry_cents > case.moment.spot * (5 + 25 * left):
+        found.add("carry")
     return found
 
 
@@ -465,6 +525,44 @@ def spot_is_no_price(rng: Random, case: Case) -> Case:
     return case._replace(moment=case.moment._replace(spot=rng.choice((math.nan, math.inf, 0.0, -1.0))))
 
 
+def after_expiry(rng: Random, case: Case) -> Case:
+    """A day or more too late, at quotes of that time."""
+    late = case.moment.ts + rng.randint(1, 30) * 24 * 3_600_000 * MS
+    quotes = tuple(q._replace(ts=late) for q in case.quotes)
+    return case._replace(quotes=quotes, moment=case.moment._replace(ts=late))
+
+
+def one_contract_twice(rng: Random, case: Case) -> Case:
+    """A leg once more, at its own price, in the other direction or the same."""
+    i = any_leg(rng, case)
+    again = case.legs[i]._replace(ratio=rng.choice((-1, 1)))
+    at = rng.randrange(len(case.legs) + 1)
+    return case._replace(
+        legs=(*case.legs[:at], again, *case.legs[at:]),
+        prices=(*case.prices[:at], case.prices[i], *case.prices[at:]),
+        quotes=(*case.quotes[:at], case.quotes[i], *case.quotes[at:]),
+    )
+
+
+def two_roots(rng: Random, case: Case) -> Case | None:
+    if len(case.legs) == 1:
+        return None
+    i = any_leg(rng, case)
+    other = case.legs[i].contract._replace(root="SPY")
+    legs = (*case.legs[:i], case.legs[i]._replace(contract=other), *case.legs[i + 1 :])
+    return requote(case._replace(legs=legs), i, contract=other)
+
+
+def slack_without_measure(rng: Random, case: Case) -> Case:
+    absurd = 100 * case.moment.spot * rng.uniform(0.0101, 1.0)
+    return case._replace(moment=case.moment._replace(slack_cents=absurd))
+
+
+def carry_without_measure(rng: Random, case: Case) -> Case:
+    absurd = 100 * case.moment.spot * rng.uniform(0.0501, 1.0)
+    return case._replace(moment=case.moment._replace(carry_cents=absurd))
+
+
 class Doctoring(NamedTuple):
     """How to spoil a fill, the fault that the twin must see, and the words the firewall may stop it with."""
 
@@ -496,6 +594,11 @@ DOCTORINGS = [
     Doctoring(price_is_no_price, "price", ("whole number of cents",)),
     Doctoring(quantity_is_no_quantity, "quantity", ("the quantity is",)),
     Doctoring(spot_is_no_price, "spot", ("nothing can be checked",)),
+    Doctoring(after_expiry, "expired", ("after its expiry",)),
+    Doctoring(one_contract_twice, "twice", ("twice in one package",)),
+    Doctoring(two_roots, "roots", ("another underlying",)),
+    Doctoring(slack_without_measure, "slack", ("a slack of",)),
+    Doctoring(carry_without_measure, "carry", ("a carry of",)),
 ]
 
 

@@ -7,12 +7,12 @@ import re
 from collections import Counter
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pytest
 
 from maxlib.core.errors import InvariantError
-from maxlib.execution.arbitrage import Moment
+from maxlib.execution.arbitrage import Moment, Rule
 from maxlib.execution.fills import FillConfig, NotFilled, fill
 from maxlib.execution.firewall import guard
 from maxlib.market.contract import Contract, Leg
@@ -163,7 +163,7 @@ def changed(quote: dict[str, Any], **fill_: Any) -> str | None:
     shown = Quote(option("C", 600), NOW, 200, 205, 10, 10, False)._replace(**quote)
     config = fill_.get("config", CROSS)
     price = fill_.get("price", 205 if ratio > 0 else 200)
-    moment = Moment(NOW, **{"spot": 600.0, **fill_.get("moment", {})})
+    moment = Moment(**{"ts": NOW, "spot": 600.0, **fill_.get("moment", {})})
     try:
         guard(
             [Leg(option("C", 600), ratio)], fill_.get("quantity", 1), [price], [shown], moment, config=config
@@ -174,6 +174,8 @@ def changed(quote: dict[str, Any], **fill_: Any) -> str | None:
 
 
 SECOND = 10**9
+EXPIRY_DAY = 1_763_164_799 * SECOND  # 2025-11-14, the last second in UTC
+YEAR_BEFORE = 1_731_600_000 * SECOND  # 2024-11-14
 MID, THIRD = FillConfig(model="mid"), FillConfig(model="fraction", fraction=0.3)
 
 
@@ -192,6 +194,9 @@ MID, THIRD = FillConfig(model="mid"), FillConfig(model="fraction", fraction=0.3)
         ({"bid_cents": None}, {"config": MID}),
         ({"bid_cents": 205}, {}),  # locked
         ({}, {"price": 230}),  # dearer than the ask: our loss
+        ({"ts": EXPIRY_DAY}, {"moment": {"ts": EXPIRY_DAY, "slack_cents": 600.0, "carry_cents": 3000.0}}),
+        # A year before, more is left open: 1 % and 3 %, 5 % and 25 %.
+        ({"ts": YEAR_BEFORE}, {"moment": {"ts": YEAR_BEFORE, "slack_cents": 2400.0, "carry_cents": 18000.0}}),
     ],
 )
 def test_a_fill_at_its_quote_passes(quote: Any, fill_: Any) -> None:
@@ -239,10 +244,46 @@ def test_a_fill_at_its_quote_passes(quote: Any, fill_: Any) -> None:
             "filled with a slack of -1.0 c and a carry of 0.0 c, but neither is below 0 or without limit",
         ),
         ({}, {"moment": {"carry_cents": math.nan}}, "a carry of nan c"),
+        # Expiry is 2025-11-14: midnight in UTC after it is too late, in New York it is 19:00.
+        (
+            {"ts": 1_763_164_800 * SECOND},
+            {"moment": {"ts": 1_763_164_800 * SECOND}},
+            "filled on 2025-11-15, after its expiry on 2025-11-14",
+        ),
+        (
+            {"ts": EXPIRY_DAY},
+            {"moment": {"ts": EXPIRY_DAY, "slack_cents": 601.0}},
+            "filled with a slack of 601 c, over the 600 c (1.0% of the spot) that can be believed",
+        ),
+        (
+            {"ts": EXPIRY_DAY},
+            {"moment": {"ts": EXPIRY_DAY, "carry_cents": 3001.0}},
+            "filled with a carry of 3001 c, over the 3000 c (5.0% of the spot) that can be believed",
+        ),
     ],
 )
 def test_a_fill_that_its_quote_does_not_bear_out_is_stopped(quote: Any, fill_: Any, sentence: str) -> None:
     assert sentence in (changed(quote, **fill_) or "")
+
+
+@pytest.mark.parametrize("words", ["+1 C600 @200 -1 C600 @200", "+1 C600 @200 -1 C605 @80 +1 C600 @200"])
+def test_a_contract_is_one_leg_of_a_package(words: str) -> None:
+    assert stopped(words, {}) == "C600 filled twice in one package, but a contract is one leg"
+
+
+def test_a_package_has_one_underlying() -> None:
+    legs, prices, quotes = package("+1 C600 @200 -1 C605 @80")
+    other = legs[1].contract._replace(root="SPY")
+    with pytest.raises(InvariantError, match="SPY251114C00605000 filled in one package with QQQ251114C00600"):
+        guard((legs[0], Leg(other, -1)), 1, prices, (quotes[0], quotes[1]._replace(contract=other)),
+              Moment(NOW, 600.0), config=CROSS)  # fmt: skip
+
+
+@pytest.mark.parametrize("quantity", [0, -3, math.nan])
+def test_less_than_one_package_is_a_fault_of_the_program(quantity: Any) -> None:
+    legs, _, quotes = package("+1 C600 @200 -1 C605 @80")
+    with pytest.raises(InvariantError, match=f"QQQ251114 .1C600 -1C605 asked for {quantity} times, but the"):
+        fill(CROSS, legs, quantity, quotes, Moment(NOW, 600.0))
 
 
 def test_a_missing_leg_is_no_fill() -> None:
@@ -289,6 +330,21 @@ def sweep(pairs: int, seed: int, record: Any) -> None:
     assert min(doctorings[d.spoil.__name__] for d in doctored.DOCTORINGS) > pairs / 200
 
 
+def refusals(orders: int, seed: int, record: Any) -> None:
+    """What fill models refuse on chains without arbitrage; what they fill is valid to twin and firewall."""
+    codes: Counter[str] = Counter()
+    for done, _ in zip(doctored.asked(Random(seed)), range(orders), strict=False):
+        codes[done.code if isinstance(done, NotFilled) else "filled"] += 1
+        if not isinstance(done, NotFilled):
+            assert (doctored.faults(done), sentence(done)) == (set(), None), done
+    for code, count in sorted(codes.items()):
+        record(f"firewall, {orders:,} orders: {code}", count)
+        print(f"{code}: {count:,}")
+    assert [code for code in get_args(Rule) if codes[code]] == []
+    assert codes["filled"] > orders / 2
+    assert codes["NO_BID"] > 0  # refusals are counted
+
+
 def sentence(case: doctored.Case) -> str | None:
     try:
         guard(case.legs, case.quantity, case.prices, case.quotes, case.moment, config=case.config)
@@ -301,6 +357,15 @@ def test_fifty_thousand_fills_no_valid_one_stopped_no_doctored_one_passed(
     record_testsuite_property: Any,
 ) -> None:
     sweep(25_000, 11, record_testsuite_property)
+
+
+def test_nothing_is_refused_as_free_money_where_there_is_none(record_testsuite_property: Any) -> None:
+    refusals(25_000, 13, record_testsuite_property)
+
+
+@pytest.mark.slow
+def test_nothing_is_refused_as_free_money_in_half_a_million_orders(record_testsuite_property: Any) -> None:
+    refusals(500_000, 14, record_testsuite_property)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import mpmath
 import numpy as np
 import pytest
 
+from maxlib.core.errors import DataError
 from maxlib.options.implied import (
     ROUNDING_TOLERANCE,
     TICK_TOLERANCE,
@@ -183,6 +184,15 @@ def test_the_reason_is_given_one_by_one_and_in_columns(
     sigma, reasons = implied_all(*arguments)
     assert (reasons.dtype, int(reasons)) == (np.int8, int(reason))
     assert float(sigma) == found.sigma or math.isnan(found.sigma)
+
+
+@pytest.mark.parametrize("wrong", ["c", "X", "", None, 1])
+def test_a_right_that_is_neither_is_refused_in_a_sentence(wrong: Any) -> None:
+    for function in (implied, implied_interval):
+        with pytest.raises(DataError, match=r"^a right is .*, neither C nor P$"):
+            function(wrong, 3.0, 600.0, 600.0, 0.01)
+        with pytest.raises(DataError, match=r"^a right is"):  # even where there is no price to look at
+            function(wrong, math.nan, 600.0, 600.0, 0.01)
 
 
 def test_every_reason_has_a_sentence() -> None:

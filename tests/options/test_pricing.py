@@ -248,11 +248,64 @@ def test_what_is_missing_gives_nothing(at: int) -> None:
     arguments[at] = math.nan
     column = np.full(40, math.nan)  # long enough for the vectorised part of the loop
     assert np.isnan(prices(*arguments[:at], column, *arguments[at + 1 :])).all()
-    assert all(math.isnan(greeks("C", *arguments[1:])[k]) for k in (0, 1, 3))
 
 
-def test_a_spot_or_strike_that_is_not_positive_has_no_price() -> None:
-    assert np.isnan(prices("C", [-600.0, 0.0, 600.0, 600.0], [600.0, 600.0, -600.0, 0.0], 0.01, 0.2)).all()
+# spot, strike, t, sigma, rate, dividend of which one is none of an option
+NO_OPTION = [
+    (*pair, 0.01, sigma, 0.04, 0.01)
+    for wrong in (0.0, -600.0, math.nan, math.inf, -math.inf)
+    for sigma in (0.2, 0.0)
+    for pair in ((wrong, 600.0), (600.0, wrong))
+]
+NO_OPTION += [(600.0, 590.0, t, s, 0.0, 0.0) for t, s in ((0.01, -0.2), (0.01, math.nan), (0.01, math.inf))]
+NO_OPTION += [(600.0, 590.0, t, s, 0.0, 0.0) for t, s in ((0.0, -0.2), (0.0, math.nan), (-0.01, 0.2))]
+NO_OPTION += [(600.0, 590.0, t, s, 0.0, 0.0) for t, s in ((-0.01, 0.0), (math.nan, 0.2), (math.inf, 0.2))]
+NO_OPTION += [(600.0, 590.0, 0.01, 0.2, math.nan, 0.0), (600.0, 590.0, 0.01, 0.2, 0.0, math.nan)]
+
+
+@pytest.mark.parametrize("numbers", NO_OPTION)
+@pytest.mark.parametrize("right", ["C", "P"])
+def test_what_is_no_option_is_an_error_alone_and_nan_in_a_column(right: str, numbers: Any) -> None:
+    for scalar in (bsm, greeks):
+        with pytest.raises(DataError, match=r"^no option has spot .*all are finite$") as caught:
+            scalar(right, *numbers)
+        assert "\n" not in str(caught.value)
+    good = (600.0, 590.0, 0.01, 0.2, 0.04, 0.01)
+    columns = [np.array([a, b] * 20) for a, b in zip(good, numbers, strict=True)]
+    table = all_greeks(right, *columns)
+    for name in ("price", "delta", "gamma", "theta", "vega", "rho"):
+        assert np.isnan(table[name][1::2]).all(), name
+        assert not np.isnan(table[name][::2]).any(), name
+    assert np.array_equal(prices(right, *columns), table["price"], equal_nan=True)
+
+
+@pytest.mark.parametrize("wrong", ["c", "p", "X", "", "Call", None, 1, -1.0])
+def test_a_scalar_right_that_is_neither_is_refused_in_a_sentence(wrong: Any) -> None:
+    for function in (bsm, greeks):
+        with pytest.raises(DataError, match=r"^a right is .*, neither C nor P$"):
+            function(wrong, 600.0, 600.0, 0.01, 0.2)
+    with pytest.raises(DataError, match=r"^a right is .*, neither C nor P$"):
+        intrinsic(wrong, 600.0, 590.0)
+
+
+@pytest.mark.parametrize(
+    ("spot", "strike"), [(math.nan, 600.0), (600.0, math.nan), (-1.0, 600.0), (600.0, -1.0)]
+)
+def test_nothing_has_no_intrinsic_value(spot: float, strike: float) -> None:
+    with pytest.raises(DataError, match="neither is below 0"):
+        intrinsic("C", spot, strike)
+
+
+@pytest.mark.parametrize("right", ["C", "P"])
+@pytest.mark.parametrize(("strike", "t", "sigma"), [(600.0, 0.01, 0.0), (600.0, 0.0, 0.2), (580.0, 0.0, 0.0)])
+def test_nothing_is_worth_a_negative_zero(right: str, strike: float, t: float, sigma: float) -> None:
+    column = np.full(40, 600.0)
+    table = all_greeks(right, column, strike, t, sigma, 0.04)
+    for made in (prices(right, column, strike, t, sigma), *(table[n] for n in ("price", "gamma", "vega"))):
+        assert not np.signbit(made).any()
+    out = all_greeks("C", 600.0, 700.0, 0.01, 0.0, 0.04)  # its theta was 0 x (0 - rate) = -0
+    assert [math.copysign(1.0, out[name]) for name in GREEKS.names or ()] == [1.0] * 6
+    assert math.copysign(1.0, bsm(right, 600.0, 600.0, t, 0.0)) == 1.0
 
 
 # --- other people's programs ----------------------------------------------------------------------

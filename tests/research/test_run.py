@@ -129,6 +129,33 @@ def test_no_trades_never_meet_a_claimed_win_rate():
     assert verdict == "does_not_hold"
 
 
+@pytest.mark.parametrize(
+    ("name", "changed", "days"),
+    [
+        ("lowvol_2024", {}, "2024-12-02 to 2025-02-28"),
+        ("champion_2024", {"data.end": "2024-03-22"}, "2024-01-02 to 2024-03-22"),
+        ("lowvol_2024", {"desk.model": "spec"}, None),
+        ("baseline_2025", {}, None),
+    ],
+)
+def test_in_sample_prices_say_so(name, changed, days, shared):
+    """The modelled chain's course of the day was fitted on QQQ, January 2024 to February 2025."""
+    done = run_scenario(scenario.load(name, {"desk.model": "fitted", **changed}), lab=False)
+    notes = [note for note in result(done)["notes"] if "in-sample" in note]
+    if days is None:
+        assert notes == []
+    else:
+        assert len(notes) == 1
+        assert notes[0].startswith(f"Prices are in-sample from {days}: ")
+        assert notes[0].endswith("fitted on QQQ from 2024-01-02 to 2025-02-28.")
+
+
+def test_simulated_bars_of_those_dates_are_not_in_sample(demo):
+    assert demo.tape.simulated
+    assert demo.scenario.desk.model == "fitted"
+    assert not [note for note in result(demo)["notes"] if "in-sample" in note]
+
+
 def test_files_of_a_run_read_back(demo, tmp_path):
     write_json(tmp_path / "r.json", result(demo))
     assert json.loads((tmp_path / "r.json").read_text())["scenario"] == "demo_normal"

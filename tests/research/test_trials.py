@@ -243,12 +243,82 @@ def test_a_rebuilt_ledger_is_found_by_a_hash_that_was_quoted(ledger):
     assert ledger.verify(ledger.entries()[1].hash) == []
 
 
-def test_without_the_head_a_cut_end_would_not_be_seen_and_that_is_said(ledger):
-    fill(ledger, 2)
-    head_file(ledger).unlink()
-    assert ledger.verify() == ["trials.sqlite.head is empty, so that a cut end could not be seen"]
+UNSEEN = "the newest entry is {} and trials.sqlite.head names {}, so that a cut end could not be seen"
+
+
+@pytest.mark.parametrize("left", [None, b"", b"\0" * 86, b"no head\n", "entry 1"])
+def test_without_the_head_a_cut_end_would_not_be_seen_and_nothing_launders_it(ledger, left):
     fill(ledger, 1)
+    first = head_file(ledger).read_bytes()
+    fill(ledger, 4)
+    tampered(ledger, "DELETE FROM journal WHERE seq > 3")
+    head_file(ledger).unlink()
+    if left is not None:
+        head_file(ledger).write_bytes(first if left == "entry 1" else left)
+    said = UNSEEN.format(3, "entry 1" if left == "entry 1" else "none")
+    assert ledger.verify() == [said]
+    with pytest.raises(DataError, match=f"{said}; restore it, or move it and"):
+        ledger.append(TRIAL, NOW)
+    assert (ledger.verify(), len(ledger.entries())) == ([said], 3)
+    assert ledger.deflated(TRIAL).reason == f"the trial ledger cannot be relied on: {said}"
+
+
+def test_a_crash_between_the_first_entry_and_its_note_is_no_loss(ledger):
+    fill(ledger, 1)
+    head_file(ledger).write_bytes(b"")
     assert ledger.verify() == []
+    assert [e.number for e in fill(ledger, 2)] == [2, 3]
+    assert ledger.verify() == []
+
+
+def test_crash_after_crash_before_the_head_is_noted_is_no_loss(ledger, monkeypatch):
+    """The note that is missing is made up for before the next entry, so it is never two behind."""
+    fill(ledger, 2)
+
+    class CrashError(Exception):
+        pass
+
+    noted = trials._Head.write
+
+    def dies_at_the_new_entry(self, number, hash_):
+        if number > len(before):
+            raise CrashError
+        noted(self, number, hash_)
+
+    for _ in range(3):
+        before = ledger.entries()
+        with monkeypatch.context() as patch:
+            patch.setattr(trials._Head, "write", dies_at_the_new_entry)
+            with pytest.raises(CrashError):
+                ledger.append(TRIAL, NOW)
+        assert len(ledger.entries()) == len(before) + 1
+        assert ledger.verify() == []
+    assert ledger.append(TRIAL, NOW).number == 6
+
+
+@pytest.mark.parametrize("entry", [1, 40, 99])
+def test_nothing_is_written_over_a_missing_or_changed_entry(ledger, entry):
+    """However far from the end it is: a journal looks at its last 64 only."""
+    fill(ledger, 100)
+    before = head_file(ledger).read_bytes()
+    tampered(ledger, f"UPDATE journal SET body = replace(body, '1234.5', '9999.5') WHERE seq = {entry}")
+    with pytest.raises(
+        DataError, match=rf"trials\.sqlite: entry {entry} does not follow from the one before"
+    ):
+        ledger.append(TRIAL, NOW)
+    tampered(ledger, f"DELETE FROM journal WHERE seq = {entry}")
+    with pytest.raises(DataError, match=rf"trials\.sqlite: entry {entry} is missing; restore it"):
+        ledger.append(TRIAL, NOW)
+    assert (ledger.verify(), head_file(ledger).read_bytes()) == ([f"entry {entry} is missing"], before)
+
+
+def test_entries_of_an_older_program_had_the_honest_accounting(ledger):
+    fill(ledger, 2)
+    (row, _) = read(ledger.path)
+    old = row.body.replace(',"accounting":"honest"', "").replace('"accounting":"honest",', "")
+    assert old != row.body
+    tampered(ledger, f"UPDATE journal SET body = '{old}' WHERE seq = 1")
+    assert [e.trial.accounting for e in ledger.entries()] == ["honest", "honest"]
 
 
 def test_an_entry_of_another_kind_is_refused(ledger):
@@ -304,6 +374,7 @@ def test_simulated_and_diagnostic_runs_never_count_for_real_data():
         trial(0.7, **sim),
         trial(0.9, **sim),
         trial(0.8, simulated=True),  # even if it bore the same hash
+        trial(0.65, kind="published"),
     ]
     assert count(runs, runs[0]) == (1, None)
     # simulated tapes cover the same dates, but another seed is another tape
