@@ -112,7 +112,7 @@ class OptionsLab(widgets.VBox):
         self.chart = StreamChart(drawing.blank())
         self.panels = {
             name: widgets.HTML().add_class("mx-panel").add_class(f"mx-{name}")
-            for name in ("figures", "firewall", "selection", "quality")
+            for name in ("figures", "exit", "firewall", "selection", "quality")
         }
         super().__init__([
             widgets.HTML(f"<style>{theme.css()}{css()}</style>").add_class("mx-style"),
@@ -289,6 +289,7 @@ class OptionsLab(widgets.VBox):
         )
         self.reading = reading
         self.panels["figures"].value = panels.figures(snap, reading)
+        self.panels["exit"].value = panels.leaving(snap, reading)
         self.panels["firewall"].value = panels.firewall(snap, reading)
         self.panels["selection"].value = panels.selection(reading, target)
         self._draw(snap, reading, target)
@@ -349,7 +350,7 @@ class OptionsLab(widgets.VBox):
         controls.note.value = "".join(f"<div>{escape(text)}.</div>" for text in told)
 
     def _blank(self, text: str) -> None:
-        for name in ("figures", "firewall", "selection"):
+        for name in ("figures", "exit", "firewall", "selection"):
             self.panels[name].value = panels.empty(text)
         self._drawn = None
         self.chart.reset(drawing.blank())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from html import escape
 from typing import Final
 
 from maxlib.market.calendar import new_york
+from maxlib.market.contract import Leg
 from maxlib.market.quotes import Chain
 from maxlib.options.chain_density import NoDensity
 from maxlib.options.chain_report import MEANING, ChainReport
@@ -15,7 +17,7 @@ from maxlib.options.selection import Rank
 from maxlib.options.structures import Structure
 from maxlib.views.options_bench import Snapshot
 from maxlib.views.options_figures import position_profit, size, unpriced
-from maxlib.views.options_reading import Bound, Reading
+from maxlib.views.options_reading import Bound, ExitStep, Reading, TierBound, Tiers
 
 LAST_DAY: Final = 390.0
 """Minutes up to which time is told in minutes and theta by the hour; beyond, by the trading day."""
@@ -230,6 +232,120 @@ def _market(bound: Bound) -> str:
 def _contract(snap: Snapshot, name: str) -> str:
     """The strike and right of an OCC name."""
     return f"{int(name[-8:]) / 1000:g} {name[-9]}" if name.startswith(snap.chain.root) else name
+
+
+# --- exit
+
+
+def leaving(snap: Snapshot, reading: Reading) -> str:
+    """The orders that leave the position, and what the tiers of a fly say at the sliders.
+
+    Nothing that a slider moves changes its height.
+    """
+    return _orders(snap, reading) + _tiers(reading)
+
+
+def _orders(snap: Snapshot, reading: Reading) -> str:
+    out = reading.way_out
+    rounds = f", {out.rounds} rounds" if out.rounds > 1 else ""
+    title = f"<h3>Exit<small>at the quotes, one order after the other{rounds}</small></h3>"
+    rows = [_exit_order(snap, step, out.rounds) for step in out.steps]
+    rows.append(_row("all of them", _brings(out.cents, size(snap, reading)), "a share of one unit"))
+    words = [f"No price: {unpriced(step.why)}; orders after it wait." for step in out.steps if step.why]
+    kept = [_leg(leg) for step in out.steps for leg in step.kept]
+    bought = dict.fromkeys(_leg(leg) for step in out.steps if step.kept for leg in step.legs if leg.ratio > 0)
+    if kept:
+        alone = f", and {', '.join(bought)} bought back alone" if bought else ""
+        words.append(f"Nobody bids for {', '.join(kept)}: kept{alone}.")
+    said = "".join(f"<p class='mx-said'>{escape(sentence)}</p>" for sentence in dict.fromkeys(words))
+    head = _head("order", "a share", "position")
+    return f"{title}<table class='mx-out'>{head}<tbody>{''.join(rows)}</tbody></table>{said}"
+
+
+def _exit_order(snap: Snapshot, step: ExitStep, rounds: int) -> str:
+    """The order; struck through what nobody bids for."""
+    legs = " ".join(
+        f"<s>{_signed(leg)}</s>" if leg in step.kept else escape(_signed(leg)) for leg in step.legs
+    )
+    cells = _brings(step.cents, step.units * rounds * snap.multiplier)
+    return _row(f"{step.units} × {legs}", cells, "bought at the ask, sold at the bid")
+
+
+def _brings(cents: int | None, shares: int) -> list[str]:
+    if cents is None:
+        return ["–", "–"]
+    return [number(cents / 100, sign=True), dollars(cents / 100 * shares, sign=True)]
+
+
+def _leg(leg: Leg) -> str:
+    return f"{leg.contract.strike:g} {leg.contract.right}"
+
+
+def _signed(leg: Leg) -> str:
+    return f"{leg.ratio:+d} {_leg(leg)}".replace("-", "−")
+
+
+def _tiers(reading: Reading) -> str:
+    found = reading.tiers
+    if isinstance(found, str):
+        return f"<h3 class='mx-next'>Tiers</h3>{empty(found)}"
+    made, days = found.decision, found.decision.numbers.dte
+    left = f"{days} day{'s'[: days != 1]} at the quotes' moment"
+    title = f"<h3 class='mx-next'>Tiers<small>at the sliders; {left}</small></h3>"
+    reason = escape(made.reason.replace(" -", " −"))
+    said = f"<p class='mx-reason'><b>{made.tier.replace('_', ' ')}</b>: {reason}</p>"
+    head = (
+        "<thead><tr><th>tier</th><th>days</th><th>measure</th><th class='n'>now</th>"
+        "<th class='n'>bound</th><th class='n'>to go</th></tr></thead>"
+    )
+    rows = "".join(_tier_bound(found, i) for i in range(len(found.bounds)))
+    return f"{title}{said}<table class='mx-tiers'>{head}<tbody>{rows}</tbody></table>"
+
+
+_PLACES: Final = {"LOSS_CUT": 1, "BASE_PROFIT": 2, "GIVE_UP": 3, "PIN": 4, "EXPIRY_DAY": 5}
+
+
+def _tier_bound(found: Tiers, i: int) -> str:
+    bound = found.bounds[i]
+    first, last = bound.days
+    named = i == 0 or found.bounds[i - 1].tier != bound.tier
+    name = f"{_PLACES[bound.tier]} {bound.tier.replace('_', ' ').lower()}" if named else ""
+    in_days = first <= found.decision.numbers.dte <= last
+    kind = "mx-decides" if bound.tier == found.decision.tier else "" if in_days else "mx-off"
+    cells = (_measured(bound, bound.now), _limit(bound), _to_go(bound))
+    return (
+        f"<tr class='{kind}'><td>{name}</td><td>{_days(first, last)}</td><td>{bound.measure}</td>"
+        + "".join(f"<td class='n'>{cell}</td>" for cell in cells)
+        + "</tr>"
+    )
+
+
+def _days(first: int, last: float) -> str:
+    if last == math.inf:
+        return f"{first}+" if first else "any"
+    return f"{first}–{last:g}" if last > first else f"{first}"
+
+
+def _measured(bound: TierBound, value: float | None) -> str:
+    """Cents a share, or a share in percent; beyond 100 without decimals."""
+    if value is None:
+        return "–" if bound.measure else ""
+    cents = bound.measure in ("loss", "profit")
+    amount = value if cents else 100 * value
+    return f"{number(amount, 1 if abs(amount) < 100 else 0)} {'¢' if cents else '%'}"
+
+
+def _limit(bound: TierBound) -> str:
+    if bound.bound is None:
+        return "–" if bound.measure else ""
+    sign = (">" if bound.strict else "≥") if bound.above else ("<" if bound.strict else "≤")
+    return f"{escape(sign)} {_measured(bound, bound.bound)}".replace(".0", "")
+
+
+def _to_go(bound: TierBound) -> str:
+    if not bound.measure:
+        return ""
+    return "<b>met</b>" if bound.met else _measured(bound, bound.to_go)
 
 
 # --- selection

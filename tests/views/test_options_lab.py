@@ -11,12 +11,16 @@ import pytest
 
 from maxlib.core.errors import ConfigError, DataError
 from maxlib.market.calendar import ordinal, to_ns
+from maxlib.market.contract import Leg
 from maxlib.market.quotes import QUOTE, Chain
+from maxlib.options.fly_decision import Tier
 from maxlib.options.pricing import bsm
-from maxlib.options.structures import Listing
+from maxlib.options.structures import RATIOS, Listing
+from maxlib.options.unwind import unwind
 from maxlib.views.options_bench import choose, trading_minutes
 from maxlib.views.options_figures import DENSITY, EXPIRY, GAIN, LOSS, NOW, POINT
 from maxlib.views.options_lab import OptionsLab
+from maxlib.views.options_reading import Tiers, way_out
 from maxlib.views.options_sources import sources
 
 DAY = dt.date(2025, 1, 2)
@@ -289,6 +293,225 @@ def test_a_quote_older_than_the_fill_model_allows_is_refused() -> None:
     assert "stale quote of 5000 ms" in lab(chain(made)).reading.bounds[0].why
 
 
+# --- the way out
+
+
+FLY = {"C600": (3.0, 3.1), "C605": (1.1, 1.2), "C610": (0.05, 0.1)}
+UNBALANCED = {"C600": (3.0, 3.1), "C606": (0.8, 0.9), "C609": (0.1, 0.15)}
+
+
+def orders(shown: OptionsLab) -> list[tuple[int, dict[float, int], int | None]]:
+    """Units, ratio by strike, and cents a share that one unit brings."""
+    return [
+        (step.units, {leg.contract.strike: leg.ratio for leg in step.legs}, step.cents)
+        for step in shown.reading.way_out.steps
+    ]
+
+
+def test_a_vertical_leaves_in_one_order_sold_at_the_bid_and_bought_at_the_ask() -> None:
+    shown = lab(chain(C600=(3.00, 3.10), C605=(0.90, 1.00)), "vertical", (600, 605), quantity=3)
+    assert orders(shown) == [(3, {600: -1, 605: 1}, 200)]  # 3.00 − 1.00
+    assert shown.reading.way_out.cents == 200
+    text = shown.panels["exit"].value
+    assert "3 × −1 600 C +1 605 C" in text
+    assert ">+$600.00<" in text
+    assert "The tiers are for flies" in text
+    assert shown.result()["tiers"]["tier"] is None
+
+
+def test_a_fly_leaves_by_verticals_the_one_that_carries_risk_first() -> None:
+    shown = lab(chain(**FLY), quantity=2)
+    # 0.05 − 1.20, then 3.00 − 1.20; together 0.35 under the debit of 1.00, the fly's whole spread.
+    assert orders(shown) == [(2, {605: 1, 610: -1}, -115), (2, {605: 1, 600: -1}, 180)]
+    assert shown.reading.way_out.cents == 65
+    assert ">−$230.00<" in shown.panels["exit"].value
+    assert ">+$130.00<" in shown.panels["exit"].value
+
+
+def test_an_unbalanced_fly_leaves_unit_by_unit() -> None:
+    shown = lab(chain(**UNBALANCED), "unbalanced", (600, 606, 609), quantity=4)
+    # 0.10 − 0.90 twice, then 3.00 − 0.90.
+    assert orders(shown) == [(2, {606: 1, 609: -1}, -80), (1, {606: 1, 600: -1}, 210)]
+    assert shown.reading.way_out.cents == 50
+    assert shown.reading.way_out.rounds == 4
+    assert "one order after the other, 4 rounds" in shown.panels["exit"].value
+
+
+@pytest.mark.parametrize("kind", RATIOS)
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("quantity", [1, 3, 8])
+def test_the_orders_shown_are_those_of_the_trader(kind: str, side: int, quantity: int) -> None:
+    shown = lab(None, kind, (600, 600 + 5 * side, 600 + 10 * side)[: len(RATIOS[kind])], side=side)
+    built = shown.reading.structure
+    made = way_out(shown.snapshot, built, quantity)
+    held = tuple(Leg(leg.contract, quantity * leg.ratio) for leg in built.legs)
+    assert [(s.legs, s.units) for s in made.steps] * made.rounds == unwind(built.legs, held, "test")
+
+
+def test_a_wing_without_a_bid_is_kept_and_its_body_bought_back_alone() -> None:
+    shown = lab(chain(**FLY | {"C610": (NAN, 0.10)}))
+    first, second = shown.result()["exit"]["orders"]
+    assert (first["brings_cents"], first["kept"]) == (-120, ["QQQ250102C00610000"])
+    assert (second["brings_cents"], second["kept"]) == (180, [])
+    assert shown.reading.way_out.cents == 60
+    text = shown.panels["exit"].value
+    assert "+1 605 C <s>−1 610 C</s>" in text
+    assert "Nobody bids for 610 C: kept, and 605 C bought back alone." in text
+    alone = lab(chain(C600=(NAN, 0.10)), "long", (600,))
+    assert alone.reading.way_out.cents == 0
+    assert "Nobody bids for 600 C: kept." in alone.panels["exit"].value
+
+
+def test_an_order_that_nobody_offers_a_leg_for_has_no_price() -> None:
+    shown = lab(chain(**FLY | {"C605": (1.1, NAN)}))
+    assert [cents for _, _, cents in orders(shown)] == [None, None]
+    assert shown.reading.way_out.cents is None
+    assert shown.result()["exit"]["orders"][0]["unpriced"] == "NO_ASK QQQ250102C00605000"
+    assert "No price: nobody offers 605 C; orders after it wait." in shown.panels["exit"].value
+    assert "Without a price to enter at" in shown.panels["exit"].value
+
+
+# --- the tiers
+
+
+MONDAY = dt.date(2025, 1, 6)
+
+
+def tiered(quotes: Any, dte: int, **options: Any) -> OptionsLab:
+    """The lab on a chain that expires `dte` days after its moment, a Monday's open, with no time left."""
+    made = rows()
+    expiry = MONDAY + dt.timedelta(days=dte)
+    made["ts"] = made["spot_at"] = to_ns(MONDAY, 570)
+    made["expires_at"], made["expiry"] = to_ns(expiry, 960), ordinal(expiry)
+    shown = lab(chain(made, **quotes), **options)
+    shown.controls.left.value = 0  # the value is the payoff, which a hand can count
+    return shown
+
+
+def at(shown: OptionsLab, spot: float) -> Tiers:
+    shown.controls.shift.value = spot - shown.snapshot.here
+    found = shown.reading.tiers
+    assert isinstance(found, Tiers)
+    return found
+
+
+# The fly 600/605/610 for 1.00 is worth S − 600 up to 605. By the tables of test_fly_decision: it is cut
+# at a value of 50, and has captured 60 % at 340; it pins at 300, at most 1.50 from 605.
+TIERED = [
+    (4, 600.50, "LOSS_CUT"), (4, 600.51, "HOLD"),
+    (2, 603.40, "BASE_PROFIT"), (2, 603.39, "HOLD"), (1, 603.40, "HOLD"),
+    (2, 601.24, "GIVE_UP"), (2, 601.25, "HOLD"), (4, 601.24, "HOLD"), (1, 601.24, "HOLD"),
+    (2, 600.51, "GIVE_UP"), (2, 600.50, "LOSS_CUT"),
+    (1, 603.50, "PIN"), (1, 603.49, "HOLD"), (1, 606.50, "PIN"), (0, 603.50, "PIN"),
+    (0, 603.49, "EXPIRY_DAY"), (0, 600.51, "EXPIRY_DAY"), (0, 600.50, "LOSS_CUT"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("dte", "spot", "tier"), TIERED)
+def test_a_fly_at_the_sliders_is_in_its_tier(dte: int, spot: float, tier: Tier) -> None:
+    shown = tiered(FLY, dte)
+    assert at(shown, spot).decision.tier == tier
+    assert f"<b>{tier.replace('_', ' ')}</b>" in shown.panels["exit"].value
+    assert shown.result()["tiers"]["tier"] == tier
+
+
+def test_the_way_to_each_bound_is_told() -> None:
+    shown = tiered(FLY, 2)
+    found = at(shown, 602.0)  # worth 200: a gain of 100, a quarter of 400, and 60 % of W = 5 from the body
+    told = {(b.tier, b.measure): (b.now, b.to_go) for b in found.bounds}
+    assert told == {
+        ("LOSS_CUT", "loss"): (-100, pytest.approx(150)),
+        ("BASE_PROFIT", "captured"): (0.25, pytest.approx(0.35)),
+        ("GIVE_UP", "captured"): (0.25, 0),
+        ("GIVE_UP", "from body"): (pytest.approx(0.6), pytest.approx(0.15)),
+        ("PIN", "from body"): (pytest.approx(0.6), pytest.approx(0.3)),
+        ("PIN", "profit"): (100, pytest.approx(100)),
+        ("EXPIRY_DAY", ""): (None, None),
+    }
+    text = shown.panels["exit"].value
+    assert "no tier holds: profit 100, captured 25.0%, 2 days left" in text
+    for words in (">−100 ¢<", ">≥ 50 ¢<", ">150 ¢<", ">35.0 %<", ">≥ 200 ¢<", "&gt; 75 %", ">2–3<"):
+        assert words in text
+
+
+def test_a_bound_that_must_be_passed_is_not_met_by_being_at_it() -> None:
+    shown = tiered(FLY, 2)
+    # 120 of 400 captured is 30 %, and 601.25 is 75 % of W from the body: both just not enough to give up.
+    assert [b.met for b in at(shown, 602.20).bounds if b.tier == "GIVE_UP"] == [False, False]
+    assert [b.met for b in at(shown, 602.19).bounds if b.tier == "GIVE_UP"] == [True, False]
+    assert [b.met for b in at(shown, 601.25).bounds if b.tier == "GIVE_UP"] == [True, False]
+    assert "&lt; 30 %" in shown.panels["exit"].value
+
+
+def test_a_broken_wing_for_a_credit_is_cut_at_half_of_what_its_wing_can_lose() -> None:
+    # 600/605/612 for 0.20 loses 1.80 at most: cut at a loss of 90, a value of −110, at 611.10.
+    quotes = {"C600": (3.0, 3.1), "C605": (1.7, 1.8), "C612": (0.05, 0.1)}
+    shown = tiered(quotes, 4, kind="broken_wing", strikes=(600, 605, 612))
+    assert at(shown, 611.10).decision.tier == "LOSS_CUT"
+    assert "loss 90 is at least 50% of the risk 180" in shown.panels["exit"].value
+    assert at(shown, 611.09).decision.tier == "HOLD"
+    # 60 % of the credit of 20 is kept while it is worth −8: at 610.08.
+    assert at(shown, 610.08).decision.tier == "BASE_PROFIT"
+    assert at(shown, 610.09).decision.tier == "HOLD"
+
+
+def test_an_unbalanced_fly_has_a_rail_beyond_its_losing_wing() -> None:
+    shown = tiered(UNBALANCED, 4, kind="unbalanced", strikes=(600, 606, 609))
+    rail = at(shown, 609.30).bounds[1]  # its own W is 3: 10 % of it beyond 609
+    assert (rail.tier, rail.measure, rail.met) == ("LOSS_CUT", "past wing", True)
+    assert "past wing" in shown.panels["exit"].value
+    rail = at(shown, 607.50).bounds[1]
+    assert rail.now == pytest.approx(-0.5)
+    assert rail.to_go == pytest.approx(0.6)
+    assert len(at(tiered(FLY, 4), 609.30).bounds) == len(shown.reading.tiers.bounds) - 1
+
+
+def test_a_tier_holds_when_its_days_and_bounds_are_met_and_the_first_of_them_decides() -> None:
+    seen = set()
+    for quotes, strikes in ((FLY, (600, 605, 610)), (UNBALANCED, (600, 606, 609))):
+        kind = "fly" if quotes is FLY else "unbalanced"
+        for dte in (0, 1, 2, 4):
+            shown = tiered(quotes, dte, kind=kind, strikes=strikes)
+            for spot in np.arange(596.0, 614.0, 0.25):
+                found = at(shown, float(spot))
+                assert found.decision.tier == decided(found, dte)
+                seen.add(found.decision.tier)
+    assert seen == {"HOLD", "LOSS_CUT", "BASE_PROFIT", "GIVE_UP", "PIN", "EXPIRY_DAY"}
+
+
+def decided(found: Tiers, dte: int) -> str:
+    for tier in ("LOSS_CUT", "BASE_PROFIT", "GIVE_UP", "PIN", "EXPIRY_DAY"):
+        own = [b for b in found.bounds if b.tier == tier]
+        enough = any if tier == "LOSS_CUT" else all
+        if own[0].days[0] <= dte <= own[0].days[1] and enough(b.met for b in own):
+            return tier
+    return "HOLD"
+
+
+def test_the_tiers_follow_the_sliders_and_the_orders_stay() -> None:
+    shown = lab(chain(**FLY))
+    before = shown.result()
+    for name, value in (("shift", 2.5), ("left", 30), ("iv_scale", 2.0)):
+        last = shown.result()["tiers"]
+        shown.controls.fields()[name].value = value
+        made = shown.result()
+        assert made["tiers"] != last
+        assert made["exit"] == before["exit"]
+        profit = 100 * shown.reading.value - 100
+        assert made["tiers"]["numbers"]["pnl"] == pytest.approx(profit, abs=0.051)  # to a tenth of a cent
+
+
+def test_an_expired_fly_has_no_tier() -> None:
+    shown = lab(chain(rows_after_expiry()))
+    assert "It expired before the day of the quotes." in shown.panels["exit"].value
+
+
+def rows_after_expiry() -> Any:
+    made = rows()
+    made["ts"] = made["spot_at"] = to_ns(dt.date(2025, 1, 3), 570)
+    return made
+
+
 # --- the controls
 
 
@@ -463,7 +686,8 @@ def test_the_static_picture_and_tables_are_stamped_and_whole() -> None:
     assert "MODELLED" in picture.layout.title.text
     assert len(picture.data) == 6
     text = shown.summary()
-    for words in ("MODELLED", "At the quotes", "At the sliders", "Firewall", "Selection", "Chain quality"):
+    titles = ("At the quotes", "At the sliders", "Exit", "Firewall", "Selection", "Chain quality")
+    for words in ("MODELLED", *titles):
         assert words in text
 
 
