@@ -90,7 +90,7 @@ def waterfall(
     causes: Sequence[str] | None = None,
     book: ChampionAccounting | WaveAccounting | None = None,
 ) -> list[Step]:
-    """From the claim to the honest figure, one cause at a time.
+    """From the claim's arithmetic to its own trades at honest prices, one cause at a time.
 
     Parameters
     ----------
@@ -222,8 +222,8 @@ def result(
 
 
 WARNING: Final = (
-    "As published: nobody could have made these trades at these prices. "
-    "The placebo and the waterfall show why."
+    "As published: the claim's own arithmetic, at prices that nobody quoted. "
+    "The placebo and the waterfall show what it is worth."
 )
 
 

@@ -1,18 +1,15 @@
-"""Trades that nobody could have made, on the chart: options below their exercise value, free packages."""
+"""A claim's trades on the chart: options below their exercise value, packages below what a model asks."""
 
 from __future__ import annotations
 
-import datetime as dt
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from maxlib.core.record import Floats
 from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.market.calendar import new_york
 from maxlib.research.autopsy import Bargain
@@ -20,14 +17,16 @@ from maxlib.research.run import ScenarioRun
 from maxlib.views import theme
 from maxlib.views.figures import Candles, base, candles, clock, date, fade
 from maxlib.views.honesty_figures import nothing
+from maxlib.views.packages import Package
 from maxlib.views.tables import money
 
 Rows = NDArray[np.void]
 
 _BEFORE: Final = 20
-"""Bars shown before an entry."""
+"""Bars shown before an entry, at least; of a long trade a third of its bars, so that the words have room."""
 _AFTER: Final = 12
-_OUTSIDE: Final = 30
+_OUTSIDE: Final = 0.1
+"""Room for words beyond the candles, as a share of the price axis."""
 
 
 def bargain(done: ScenarioRun, bars: Rows, found: Sequence[Bargain]) -> go.Figure:
@@ -48,24 +47,29 @@ def bargain(done: ScenarioRun, bars: Rows, found: Sequence[Bargain]) -> go.Figur
         f"exercised at once it pays {money(b.intrinsic)}"
     )
     figure = _example(done, title)
-    view = candles(bars[max(0, b.bar - _BEFORE) : b.left + 1 + _AFTER], 1)
+    view = _around(bars, b.bar, b.left)
     _price(figure, view)
     paid = b.strike + side * b.premium
     entry, left = view.place(np.array([b.at, int(bars["ts"][b.left])], np.int64))
-    outside, inside = ("bottom", "top") if side > 0 else ("top", "bottom")
+    outside, inside = ("bottom", "top") if side < 0 else ("top", "bottom")
     _level(figure, b.strike, f"strike {b.strike:g}", theme.TEXT, outside)
-    _level(figure, paid, f"strike {'+' if side > 0 else '−'} premium = {paid:.2f}", theme.BLUE, inside)
+    sign = "+" if side > 0 else "−"
+    _level(figure, paid, f"{sign} premium {paid:.2f}", theme.BLUE, inside)
     figure.add_shape(
         type="rect", x0=entry - 0.8, x1=entry + 0.8, y0=paid, y1=b.spot, row=1, col=1,
         fillcolor=fade(theme.AMBER, 0.35), line={"width": 0},
     )  # fmt: skip
     gift = f"{money(b.intrinsic - b.premium)} a share<br>for nothing"
-    _note(figure, float(entry), (paid + b.spot) / 2, gift, theme.AMBER, -90, 0)
+    figure.add_annotation(
+        text=gift, x=float(entry), y=(paid + b.spot) / 2, ax=-90, ay=0, row=1, col=1,
+        arrowcolor=theme.AMBER, arrowwidth=1, arrowhead=0, font={"color": theme.AMBER, "size": 12},
+        bgcolor=fade(theme.PANEL, 0.8),
+    )  # fmt: skip
     made = theme.UP if b.pnl_usd > 0 else theme.DOWN
-    _point(figure, float(entry), b.spot, "circle", f"in at {b.spot:.2f}", made, -side)
+    words = _room(figure, view, -side, b.strike)  # in the money: a call's strike lies below
+    _point(figure, (float(entry), b.spot), "circle", f"in at {b.spot:.2f}", theme.BLUE, words)
     booked = f"out, booked {money(b.pnl_usd, sign=True)}"
-    _point(figure, float(left), float(bars["close"][b.left]), "square", booked, made, -side)
-    _room(figure, view, b.strike)
+    _point(figure, (float(left), float(bars["close"][b.left])), "square", booked, made, words)
     figure.add_bar(
         x=["premium paid", "exercise pays"], y=[b.premium, b.intrinsic], width=0.6, hoverinfo="skip",
         text=[money(b.premium), money(b.intrinsic)], textposition="outside", cliponaxis=False,
@@ -78,53 +82,34 @@ def bargain(done: ScenarioRun, bars: Rows, found: Sequence[Bargain]) -> go.Figur
     return figure
 
 
-class Package(NamedTuple):
-    """A published trade in several legs.
-
-    at, window_end : UTC ns; spot : dollars; net_usd : paid, negative = received; pnl_usd : as booked
-    legs : (contracts, "C" or "P", strike) each; kind : the structure's name
-    """
-
-    at: int
-    window_end: int
-    spot: float
-    kind: str
-    legs: tuple[tuple[int, str, float], ...]
-    net_usd: float
-    pnl_usd: float
-
-    def leg_names(self) -> list[str]:
-        """Each leg as "−2 C638"."""
-        return [f"{n:+d} {right}{strike:g}".replace("-", "−") for n, right, strike in self.legs]
-
-    def name(self) -> str:
-        """Kind and legs, as a trader says them."""
-        return f"{self.kind.replace('_', ' ')} {' '.join(self.leg_names())}"
-
-    def at_expiry(self, spot: Floats) -> Floats:
-        """Profit or loss at expiry, the price included, dollars."""
-        signs = {"C": 1.0, "P": -1.0}
-        each = [n * np.maximum(0.0, signs[right] * (spot - strike)) for n, right, strike in self.legs]
-        value: Floats = 100.0 * np.sum(each, axis=0) - self.net_usd
-        return value
+def package(done: ScenarioRun, bars: Rows, found: Sequence[Package]) -> go.Figure:
+    """The first of `found` on the chart: strikes, entry and exit, and what it makes at expiry."""
+    if not found:
+        return nothing(done, "Packages", "No trade: the claim's arithmetic booked none on these bars")
+    p = found[0]
+    paid = (
+        f"taken for a credit of {money(-p.net_usd)}" if p.net_usd <= 0 else f"bought for {money(p.net_usd)}"
+    )
+    title = f"{new_york(p.at):%-d %b %Y %H:%M}: {p.name()} {paid}; {asking(done)} asks {money(p.model_usd)}"
+    figure = _example(done, title)
+    first, last = np.searchsorted(bars["ts"], [p.at + NS_PER_MINUTE, p.left])
+    view = _around(bars, int(first), int(last))
+    _price(figure, view)
+    for leg, (_, _, strike, _) in zip(p.leg_names(), p.legs, strict=True):
+        _level(figure, strike, leg, theme.VIOLET, "middle")
+    entry, left = view.place(np.array([p.at, p.left], np.int64))
+    words = _room(figure, view, 1 if p.legs[0][1] == "C" else -1, *(strike for _, _, strike, _ in p.legs))
+    made = theme.UP if p.pnl_usd > 0 else theme.DOWN
+    _point(figure, (float(entry), p.spot), "circle", f"in at {p.spot:.2f}", theme.BLUE, words)
+    booked = f"out, booked {money(p.pnl_usd, sign=True)}"
+    _point(figure, (float(left), p.left_spot), "square", booked, made, words)
+    _payoff(figure, p)
+    return figure
 
 
-_LEG: Final = re.compile(r"([+-]\d+)([CP])(\d+(?:\.\d+)?)@")
-
-
-def packages(trades: Sequence[Mapping[str, Any]]) -> list[Package]:
-    """Rows of a published wave list as packages, the cheapest first.
-
-    Parameters
-    ----------
-    trades : as `WaveAccounting.trades` gives them
-    """
-    made = []
-    for row in trades:
-        legs = tuple((int(n), right, float(strike)) for n, right, strike in _LEG.findall(row["legs"]))
-        at, end = (_ns(row[name]) for name in ("entry_time", "window_end"))
-        made.append(Package(at, end, row["spot"], row["structure"], legs, row["net_premium"], row["pnl"]))
-    return sorted(made, key=lambda p: p.net_usd)
+def asking(done: ScenarioRun) -> str:
+    """The model of the scenario's desk, in words."""
+    return "Black-Scholes (spec §12.1)" if done.scenario.desk.model == "spec" else "the modelled chain"
 
 
 def plain(found: Sequence[Bargain] | Sequence[Package]) -> list[dict[str, Any]]:
@@ -132,35 +117,9 @@ def plain(found: Sequence[Bargain] | Sequence[Package]) -> list[dict[str, Any]]:
     return [one._asdict() for one in found]
 
 
-def _ns(text: str) -> int:
-    return int(dt.datetime.fromisoformat(text).timestamp()) * 1_000_000_000
-
-
-def package(done: ScenarioRun, bars: Rows, found: Sequence[Package]) -> go.Figure:
-    """The first of `found` on the chart: its strikes, and what it makes at expiry wherever the price goes."""
-    if not found:
-        return nothing(done, "Packages taken for a credit", "No trades")
-    p = found[0]
-    paid = (
-        f"taken for a credit of {money(-p.net_usd)}" if p.net_usd <= 0 else f"bought for {money(p.net_usd)}"
-    )
-    when = f"{new_york(p.at):%-d %b %Y %H:%M}"
-    figure = _example(done, f"{when}: {p.name()} {paid}, booked {money(p.pnl_usd, sign=True)}")
-    first, last = np.searchsorted(bars["ts"] - NS_PER_MINUTE, [p.at, p.window_end])
-    view = candles(bars[max(0, first - _BEFORE) : last + 1], 1)
-    _price(figure, view)
-    for leg, (_, _, strike) in zip(p.leg_names(), p.legs, strict=True):
-        _level(figure, strike, leg, theme.VIOLET, "bottom")
-    entry = float(view.place(np.array([p.at], np.int64))[0])
-    _point(figure, entry, p.spot, "circle", f"in at {p.spot:.2f}", theme.BLUE, 1)
-    _room(figure, view, *(strike for _, _, strike in p.legs))
-    _payoff(figure, p)
-    return figure
-
-
 def _payoff(figure: go.Figure, p: Package) -> None:
     """Profit and loss at expiry over the price, in the right panel."""
-    knees = [p.spot, *(strike for _, _, strike in p.legs)]
+    knees = [p.spot, *(strike for _, _, strike, _ in p.legs)]
     # Fine steps, so that green and red part where the line crosses zero.
     spot = np.union1d(np.linspace(0.99 * min(knees), 1.01 * max(knees), 400), knees)
     made = p.at_expiry(spot)
@@ -173,19 +132,31 @@ def _payoff(figure: go.Figure, p: Package) -> None:
         x=spot, y=made, mode="lines", line={"color": theme.TEXT, "width": 1.6}, name="at expiry",
         hovertemplate="at %{x:.2f}: $%{y:,.2f}<extra></extra>", row=1, col=2,
     )  # fmt: skip
+    figure.add_scatter(
+        x=spot, y=made + p.net_usd - p.model_usd, mode="lines", name="at the modelled price", row=1, col=2,
+        line={"color": theme.VIOLET, "width": 1.2, "dash": "dash"},
+        hovertemplate="bought at the modelled price: $%{y:,.2f}<extra></extra>",
+    )  # fmt: skip
     figure.add_hline(y=0, line={"color": theme.MUTED, "width": 1}, row=1, col=2)
     figure.add_vline(x=p.spot, line={"color": theme.MUTED, "width": 1, "dash": "dot"}, row=1, col=2)
     figure.update_yaxes(tickformat="$,.0f", title_text="P&L at expiry, $", row=1, col=2)
-    figure.update_xaxes(title_text="price at expiry (dotted: at the entry)", nticks=5, row=1, col=2)
+    figure.update_xaxes(
+        title_text="price at expiry · dashed: bought at the modelled price", nticks=5, row=1, col=2
+    )
 
 
 # --- parts
 
 
 def _example(done: ScenarioRun, title: str) -> go.Figure:
-    panels = make_subplots(1, 2, column_widths=[0.72, 0.28], horizontal_spacing=0.09)
+    panels = make_subplots(1, 2, column_widths=[0.7, 0.3], horizontal_spacing=0.13)
     figure = base(done, title, 420, panels)
-    return figure.update_layout(showlegend=False)
+    return figure.update_layout(showlegend=False, margin={"l": 72})
+
+
+def _around(bars: Rows, entered: int, left: int) -> Candles:
+    before = max(_BEFORE, (left - entered) // 3)
+    return candles(bars[max(0, entered - before) : left + 1 + _AFTER], 1)
 
 
 def _price(figure: go.Figure, view: Candles) -> None:
@@ -208,34 +179,46 @@ def _price(figure: go.Figure, view: Candles) -> None:
         tickvals=ticks, ticktext=[clock(view.minute[i]) for i in ticks], range=[-1, len(view.open)],
         title_text="New York time", rangeslider={"visible": False}, row=1, col=1,
     )  # fmt: skip
-    figure.update_yaxes(title_text="price, $", tickformat=",.2f", row=1, col=1)
+    # On the left: the strikes' names stand on the right, where no candle is.
+    figure.update_yaxes(title_text="price, $", tickformat=",.2f", side="left", row=1, col=1)
 
 
-def _room(figure: go.Figure, view: Candles, *levels: float) -> None:
-    """A price axis over candles and levels, with room for the words outside them."""
-    low, high = min(view.low.min(), *levels), max(view.high.max(), *levels)
-    pad = 0.14 * (high - low)
-    figure.update_yaxes(range=[low - pad, high + pad], row=1, col=1)
+def _room(figure: go.Figure, view: Candles, side: int, *levels: float) -> float:
+    """A price axis over candles and levels; returns the height for words, beyond the candles.
+
+    Parameters
+    ----------
+    side : +1 if the levels lie above the candles, so that words go below; -1 the other way round
+    """
+    below, above = float(view.low.min()), float(view.high.max())
+    low, high = min(below, *levels), max(above, *levels)
+    gap = _OUTSIDE * (high - low)
+    words = below - gap if side > 0 else above + gap
+    figure.update_yaxes(range=[min(low, words) - gap, max(high, words) + gap], row=1, col=1)
+    return words
 
 
-def _level(figure: go.Figure, y: float, text: str, colour: str, side: str) -> None:
-    figure.add_hline(
-        y=y, line={"color": colour, "width": 1, "dash": "dot"}, annotation_text=text,
-        annotation_position=f"{side} right", annotation_font={"color": colour, "size": 11}, row=1, col=1,
+def _level(figure: go.Figure, y: float, text: str, colour: str, anchor: str) -> None:
+    """A line over the whole width, named beside the plot."""
+    figure.add_hline(y=y, line={"color": colour, "width": 1, "dash": "dot"}, row=1, col=1)
+    figure.add_annotation(
+        text=text, x=1.0, y=y, xref="x domain", yref="y", xanchor="left", yanchor=anchor, xshift=4,
+        showarrow=False, font={"color": colour, "size": 11},
     )  # fmt: skip
 
 
-def _point(figure: go.Figure, x: float, y: float, symbol: str, text: str, colour: str, below: int) -> None:
-    """A mark on the chart and its words, below it (+1) or above (-1)."""
+def _point(
+    figure: go.Figure, at: tuple[float, float], symbol: str, text: str, colour: str, words: float
+) -> None:
+    """A mark and its text at the height `words`: an entry's to the left, an exit's to the right."""
+    x, y = at
     figure.add_scatter(
         x=[x], y=[y], mode="markers", hoverinfo="skip", row=1, col=1,
         marker={"symbol": symbol, "size": 9, "color": colour},
     )  # fmt: skip
-    _note(figure, x, y, text, theme.TEXT, -40 if symbol == "circle" else 40, _OUTSIDE * below)
-
-
-def _note(figure: go.Figure, x: float, y: float, text: str, colour: str, ax: int, ay: int) -> None:
+    enters = symbol == "circle"
     figure.add_annotation(
-        text=text, x=x, y=y, ax=ax, ay=ay, arrowcolor=colour, arrowwidth=1, arrowhead=0, row=1, col=1,
-        font={"color": colour, "size": 12}, bgcolor=fade(theme.PANEL, 0.8),
+        text=text, x=x, y=y, ax=-12 if enters else 12, ay=words, ayref="y", row=1, col=1,
+        xanchor="right" if enters else "left", arrowcolor=theme.MUTED, arrowwidth=1, arrowhead=0,
+        font={"color": theme.TEXT, "size": 12}, bgcolor=fade(theme.PANEL, 0.8),
     )  # fmt: skip

@@ -10,6 +10,7 @@ candles on top of each other.)
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from html import escape
 from typing import Any, Final, NamedTuple
 
@@ -38,6 +39,8 @@ LEVELS: Final = {
 }  # fmt: skip
 _SIGNAL_PAD: Final = 0.02
 _TICKS: Final = 10
+_CENTS_BELOW: Final = 10.0
+_THOUSANDS_FROM: Final = 100_000.0
 
 
 class Candles(NamedTuple):
@@ -194,11 +197,15 @@ def session_levels(done: ScenarioRun, first: int, last: int) -> dict[str, Floats
 def equity(done: ScenarioRun) -> go.Figure:
     """The account at the close of each trade, the start included, and its fall from the peak."""
     trades = done.run.trades
+    title = "Account after each closed trade, and its drawdown from the peak"
+    if not trades:
+        figure = base(done, title, 200)
+        say(figure, "No trades")
+        return figure.update_xaxes(visible=False).update_yaxes(visible=False)
     pnl = np.array([t.pnl_cents for t in trades], np.int64)
     account = (done.run.start_cents + np.concatenate(([0], np.cumsum(pnl)))) / 100
     fall = account - np.maximum.accumulate(account)
     times = _datetimes(np.array([int(done.run.bars["ts"][0]), *(t.exit_at for t in trades)], np.int64))
-    title = "Account after each closed trade, and its drawdown from the peak"
     figure = base(done, title, 440, make_subplots(2, 1, shared_xaxes=True, vertical_spacing=0.06,
                                                    row_heights=[0.66, 0.34]))  # fmt: skip
     text = ["start", *(f"trade {t.number}, {_money(t.pnl_cents / 100, sign=True)}" for t in trades)]
@@ -215,8 +222,8 @@ def equity(done: ScenarioRun) -> go.Figure:
         line={"color": theme.DOWN, "width": 1.2, "shape": "hv"}, fillcolor=fade(theme.DOWN, 0.25),
         hovertemplate="%{x|%-d %b %Y %H:%M}<br>drawdown $%{y:,.2f}<extra></extra>",
     )  # fmt: skip
-    figure.update_yaxes(title_text="account, $", tickformat=",.0f", row=1, col=1)
-    figure.update_yaxes(title_text="drawdown, $", tickformat=",.0f", row=2, col=1)
+    figure.update_yaxes(title_text="account, $", tickformat=usd_ticks(account), row=1, col=1)
+    figure.update_yaxes(title_text="drawdown, $", tickformat=usd_ticks(fall), row=2, col=1)
     figure.update_xaxes(title_text="New York time of the exit", row=2, col=1)
     return figure.update_layout(showlegend=False)
 
@@ -239,8 +246,8 @@ def trade_pnl(done: ScenarioRun) -> go.Figure:
             hovertemplate="$%{x}: %{y} trades<extra></extra>", row=1, col=2,
         )  # fmt: skip
     figure.update_xaxes(title_text="trade, in closing order", row=1, col=1)
-    figure.update_yaxes(title_text="P&L, $", tickformat=",.0f", row=1, col=1)
-    figure.update_xaxes(title_text="P&L of a trade, $", tickformat=",.0f", row=1, col=2)
+    figure.update_yaxes(title_text="P&L, $", tickformat=usd_ticks(pnl), row=1, col=1)
+    figure.update_xaxes(title_text="P&L of a trade, $", tickformat=usd_ticks(pnl), row=1, col=2)
     figure.update_yaxes(title_text="trades", row=1, col=2)
     if not trades:
         say(figure, "No trades")
@@ -344,8 +351,10 @@ def _draw(figure: go.Figure, done: ScenarioRun, view: Candles, bars: Rows, first
         formed = out["signal"]["formed_at"][hits]
         figure.add_scatter(
             x=at, y=view.low[at] - pad if side > 0 else view.high[at] + pad, mode="markers", hoverinfo="text",
-            name=f"{name} ({len(hits)})",
-            marker={"symbol": symbol, "size": 8 if view.unit == 1 else 5, "color": colour},
+            # Over months signals lie on the trades that they became: there they wait for a click too.
+            name=f"{name} ({len(hits)})" if view.unit == 1 else f"{name} ({len(hits)}, click to show)",
+            visible=True if view.unit == 1 else "legendonly",
+            marker={"symbol": symbol, "size": 8 if view.unit == 1 else 6, "color": colour},
             hovertext=[
                 f"{name}<br>formed {_time(f)}<br>known {_time(k)}"
                 for f, k in zip(formed, bars["ts"][hits], strict=True)
@@ -368,12 +377,11 @@ def _trades(figure: go.Figure, trades: list[Trade], view: Candles) -> None:
         y[:, :2] = [(t.entry_spot, t.exit_spot) for t in part]
         texts = [text for t in part for text in (_tell(t), _tell(t), "")]
         figure.add_scatter(
-            x=x.ravel(), y=y.ravel(), mode="lines+markers", name=f"{name} ({len(part)})", hovertext=texts,
-            hoverinfo="text", line={"color": colour, "width": 2}, connectgaps=False,
-            marker={
-                "size": 7 if view.unit == 1 else 4.5, "color": colour,
-                "symbol": ["circle", "square", "circle"] * len(part),
-            },
+            x=x.ravel(), y=y.ravel(), name=f"{name} ({len(part)})", hovertext=texts, hoverinfo="text",
+            # On a coarse chart a trade is a few pixels wide: its ends would hide it.
+            mode="lines+markers" if view.unit == 1 else "lines",
+            line={"color": colour, "width": 2 if view.unit == 1 else 3}, connectgaps=False,
+            marker={"size": 7, "color": colour, "symbol": ["circle", "square", "circle"] * len(part)},
         )  # fmt: skip
 
 
@@ -397,6 +405,15 @@ def _tell(t: Trade) -> str:
         f"{escape(t.reason.replace('_', ' '))}<br>"
         f"<b>P&L {_money(t.pnl_cents / 100, sign=True)}</b> after {_money(t.fee_cents / 100)} fees"
     )
+
+
+def usd_ticks(values: Sequence[float] | Floats) -> str:
+    """The format of an axis over these dollars: whole ones, or cents where all lies within ten dollars.
+
+    Not d3's SI prefixes below a dollar: they would write half a dollar as $500m.
+    """
+    span = float(np.ptp(values)) if len(values) else 0.0
+    return "$,.2f" if span < _CENTS_BELOW else "$,.0f" if span < _THOUSANDS_FROM else "$,.3~s"
 
 
 def say(figure: go.Figure, text: str) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from textwrap import wrap
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -21,17 +20,14 @@ from maxlib.research.band import DELAY, SPREAD, VOLATILITY, Band, Cell
 from maxlib.research.placebo import LEVEL, Placebo
 from maxlib.research.run import ScenarioRun
 from maxlib.views import theme
-from maxlib.views.figures import base, fade, say
+from maxlib.views.figures import base, fade, say, usd_ticks
 from maxlib.views.tables import money, share
 
 Step = tuple[str, str, int, float, float]
 """A step of `autopsy.waterfall`: name, cause, trades, win rate, P&L in dollars."""
 
-_ROW_PX: Final = 50
-_LABELS_PX: Final = 356
-_WRAP: Final = 66
-_COLUMNS: Final = (("trades", 54), ("won", 116), ("P&L", 220), ("of the account", 314))
-"""Heads of the columns beside the waterfall, and where they end, px right of the bars."""
+_ROW_PX: Final = 34
+_LABELS_PX: Final = 150
 _SMALL: Final = 0.15
 """Steps below this share of the highest one cannot be told from zero: they get a panel of their own."""
 _DOTS: Final = 0.42
@@ -42,39 +38,45 @@ _DOTS: Final = 0.42
 
 
 def waterfall(done: ScenarioRun, steps: Sequence[Step], account_usd: float, title: str) -> go.Figure:
-    """From the claim to what is left, one cause a row: the P&L, and what each cause took or gave.
+    """What each cause took or gave, one a row, from the claim's P&L to what is left of its trades.
 
     Two panels with honest linear axes, if the end would be too small to be seen beside the claim:
-    the whole range, and the neighbourhood of zero.
+    the whole range, and the neighbourhood of zero. Counts and win rates are in the table below.
 
     Parameters
     ----------
     steps : as `autopsy.waterfall` gives them, the claim first
     account_usd : before the first trade
     """
+    if not any(trades for _, _, trades, _, _ in steps):
+        return nothing(done, title, "No trade, so nothing to put right")
     level = np.array([step[4] for step in steps])
     near = _near_zero(level)
-    rows = len(steps) + 1
+    names = [f"{number} {escape(name)}" for number, (name, *_) in enumerate(steps)] + ["left"]
     figure = make_subplots(
         1, 1 if near is None else 2, shared_yaxes=True, horizontal_spacing=0.06,
         column_widths=[1.0] if near is None else [0.58, 0.42],
     )  # fmt: skip
-    base(done, title, 116 + _ROW_PX * rows, figure)
+    base(done, title, 124 + _ROW_PX * len(names), figure)
     low, high = min(0.0, float(level.min())), max(0.0, float(level.max()))
-    pad = 0.04 * (high - low) or 1.0
+    pad = 0.12 * (high - low) or 1.0
     hover = [f"{escape(name)}: {money(pnl)}" for name, _, _, _, pnl in steps] + [f"left: {money(level[-1])}"]
-    _bars(figure, level, hover, (low - pad, high + pad), 1)
+    whole = (low - pad, high + pad)
+    _bars(figure, level, hover, whole, 1)
     if near is not None:
         _bars(figure, level, hover, near, 2)
-    if (near or (low - pad, 0.0))[0] <= -account_usd:
+    _bar_texts(figure, level, whole, near)
+    if (near or whole)[0] <= -account_usd:
         _account_gone(figure, account_usd, 1 if near is None else 2)
-    _step_texts(figure, steps, account_usd)
-    figure.update_yaxes(range=[rows - 0.5, -0.5], showticklabels=False, showgrid=False, title_text="")
+    figure.update_yaxes(
+        range=[len(names) - 0.5, -0.5], tickvals=list(range(len(names))), ticktext=names, side="left",
+        showgrid=False, title_text="", tickfont={"size": 12, "color": theme.TEXT},
+    )  # fmt: skip
     figure.update_xaxes(title_text="P&L, $" if near is None else "P&L, $: all of it", row=1, col=1)
     if near is not None:
         figure.update_xaxes(title_text="P&L, $: around zero (▸ goes on)", row=1, col=2)
     return figure.update_layout(
-        showlegend=False, barmode="overlay", margin={"l": _LABELS_PX, "r": 330, "t": 72, "b": 52}
+        showlegend=False, barmode="overlay", margin={"l": _LABELS_PX, "r": 40, "t": 72, "b": 52}
     )
 
 
@@ -104,7 +106,7 @@ def _bars(
             row=1, col=column,
         )  # fmt: skip
     figure.add_vline(x=0, line={"color": theme.TEXT, "width": 1}, row=1, col=column)
-    figure.update_xaxes(range=span, tickformat="$,.3~s", nticks=5, row=1, col=column)
+    figure.update_xaxes(range=span, tickformat=usd_ticks(span), nticks=5, row=1, col=column)
 
 
 def _near_zero(level: Floats) -> tuple[float, float] | None:
@@ -133,47 +135,42 @@ def _account_gone(figure: go.Figure, account_usd: float, column: int) -> None:
     )  # fmt: skip
 
 
-def _step_texts(figure: go.Figure, steps: Sequence[Step], account_usd: float) -> None:
-    """The table around the bars: causes on their left, figures on their right."""
-    last = steps[-1]
-    lines = [*steps, ("left", "after all of the above", *last[2:])]
-    for text, right in _COLUMNS:
-        _beside(figure, text, 1.0, right, "right", "paper", 1.0, theme.MUTED, yanchor="bottom")
-    for y, (name, cause, trades, win_rate, pnl) in enumerate(lines):
-        total = y in (0, len(lines) - 1)
-        number = "" if total else f"{y}  "
-        words = "<br>".join(escape(line) for line in wrap(cause, _WRAP))
-        label = (
-            f"<b>{number}{escape(name)}</b><br>"
-            f"<span style='color:{theme.MUTED};font-size:11px'>{words}</span>"
-        )
-        _beside(figure, label, 0.0, 16 - _LABELS_PX, "left", "y", y, theme.TEXT)
-        texts = (
-            f"{trades:,}", share(win_rate if trades else None), money(pnl, sign=True),
-            signed_share(pnl / account_usd),
+def _bar_texts(
+    figure: go.Figure, level: Floats, whole: tuple[float, float], near: tuple[float, float] | None
+) -> None:
+    """The change beside each bar, the P&L beside the first and the last: once, where it is seen best."""
+    before, after = np.concatenate(([0.0], level[:-1], [0.0])), np.append(level, level[-1])
+    for y, (start, end) in enumerate(zip(before.tolist(), after.tolist(), strict=True)):
+        low, high = min(start, end), max(start, end)
+        inside = near is not None and near[0] <= low and high <= near[1]
+        span = near if near is not None and inside else whole
+        # Beside the bar where there is more room, so that no text leaves the panel.
+        right = span[1] - high >= low - span[0]
+        figure.add_annotation(
+            text=_dollars(end - start), x=high if right else low, y=y, xref="x2" if inside else "x", yref="y",
+            xanchor="left" if right else "right", xshift=6 if right else -6, showarrow=False,
+            font={"size": 12, "color": theme.TEXT}, bgcolor=fade(theme.PANEL, 0.8),
         )  # fmt: skip
-        for (_, right), text in zip(_COLUMNS, texts, strict=True):
-            _beside(figure, f"<b>{text}</b>" if total else text, 1.0, right, "right", "y", y, theme.TEXT)
 
 
-def _beside(
-    figure: go.Figure, text: str, x: float, shift: int, side: str, yref: str, y: float, colour: str,
-    **more: Any,
-) -> None:  # fmt: skip
-    """A text `shift` px beside the bars, flush with that side."""
-    figure.add_annotation(
-        text=text, x=x, xref="paper", xshift=shift, xanchor=side, align=side, y=y, yref=yref,
-        showarrow=False, font={"size": 12, "color": colour}, **more,
-    )  # fmt: skip
+def _dollars(value: float) -> str:
+    """Whole dollars with their sign.
+
+    >>> _dollars(181_398.21), _dollars(-49_298.64), _dollars(0.2)
+    ('+$181,398', '−$49,299', '$0')
+    """
+    mark = "+" if value > 0 else "−"
+    return f"{mark}${abs(value):,.0f}" if round(value) else "$0"
 
 
 def signed_share(value: float) -> str:
     """A share with its sign, as per cent.
 
-    >>> signed_share(7.2559), signed_share(-0.744)
-    ('+725.6 %', '−74.4 %')
+    >>> signed_share(7.2559), signed_share(-0.744), signed_share(0.0)
+    ('+725.6 %', '−74.4 %', '0.0 %')
     """
-    return f"{100 * value:+,.1f} %".replace("-", "−")
+    text = f"{100 * value:+,.1f} %"
+    return text[1:] if float(text[1:-2].replace(",", "")) == 0.0 else text.replace("-", "−")
 
 
 # --- placebo
@@ -184,7 +181,7 @@ def placebo_distribution(done: ScenarioRun, placebo: Placebo | None) -> go.Figur
 
     The accounting is refused if the lower bound of the mean lies above zero.
     """
-    if placebo is None:
+    if placebo is None or not placebo.own_trades:
         return nothing(done, "Placebo", "No placebo: there were no trades to imitate")
     word = f" · <b style='color:{theme.DOWN}'>REFUSED</b>" if placebo.refused else " · not refused"
     figure = base(
@@ -194,10 +191,12 @@ def placebo_distribution(done: ScenarioRun, placebo: Placebo | None) -> go.Figur
     rows = (
         f"the strategy's own {placebo.own_trades:,} trades",
         f"{placebo.seeds} seeds of {placebo.trades:,.0f} coin flips",
-        f"their mean and its {100 * (1 - LEVEL):g} % lower bound",
+        f"their mean, with its {100 * (1 - LEVEL):g} % lower bound",
     )
     pnl = np.sort(np.array(placebo.each))
-    span = _around([*pnl, placebo.own_pnl_usd])
+    error = placebo.pnl_usd / placebo.t if placebo.t else 0.0
+    bound = placebo.pnl_usd - placebo.critical * error
+    span = _around([*pnl, placebo.own_pnl_usd, bound])
     figure.add_scatter(
         x=pnl, y=1 + _spread(pnl, 0.013 * (span[1] - span[0])), mode="markers", cliponaxis=False,
         hovertext=[money(x, sign=True) for x in pnl], hoverinfo="text", name="seeds",
@@ -207,25 +206,34 @@ def placebo_distribution(done: ScenarioRun, placebo: Placebo | None) -> go.Figur
         },
     )  # fmt: skip
     own = theme.BLUE if placebo.accounting == "honest" else theme.AMBER
-    error = placebo.pnl_usd / placebo.t if placebo.t else 0.0
-    for y, x, symbol, colour, bound in (
-        (2, placebo.own_pnl_usd, "diamond", own, 0.0),
-        (0, placebo.pnl_usd, "line-ns-open", theme.TEXT, placebo.critical * error),
-    ):
-        figure.add_scatter(
-            x=[x], y=[y], mode="markers+text", text=[money(x, sign=True)], textposition="top center",
-            marker={"symbol": symbol, "size": 13, "color": colour, "line": {"width": 2}}, cliponaxis=False,
-            error_x={"type": "data", "symmetric": False, "array": [0.0], "arrayminus": [bound],
-                     "color": colour, "thickness": 2.5, "width": 8},
-            hoverinfo="text", hovertext=money(x, sign=True),
-        )  # fmt: skip
+    _marked(figure, "own", placebo.own_pnl_usd, 2, "diamond", own, "top center", "")
+    figure.add_scatter(
+        x=[bound, placebo.pnl_usd], y=[0, 0], mode="lines", hoverinfo="skip",
+        line={"color": theme.TEXT, "width": 2.5},
+    )  # fmt: skip
+    # Each end has its figure on the outside: one label over the bar could be either's.
+    _marked(figure, "mean", placebo.pnl_usd, 0, "circle", theme.TEXT, "middle right", "   mean ")
+    _marked(figure, "bound", bound, 0, "line-ns-open", theme.TEXT, "middle left", "", "   ")
     figure.add_vline(x=0, line={"color": theme.TEXT, "width": 1})
-    figure.update_xaxes(title_text="P&L of the whole period, $", tickformat="$,.3~s", range=span)
+    figure.update_xaxes(title_text="P&L of the whole period, $", tickformat=usd_ticks(span), range=span)
     figure.update_yaxes(
         side="left", tickvals=[2, 1, 0], ticktext=rows, range=[-0.6, 2.7], showgrid=False,
         tickfont={"size": 12, "color": theme.TEXT},
     )  # fmt: skip
     return figure.update_layout(showlegend=False, margin={"l": 240, "r": 40})
+
+
+def _marked(
+    figure: go.Figure, name: str, x: float, y: int, symbol: str, colour: str, place: str, before: str,
+    after: str = "",
+) -> None:  # fmt: skip
+    """One figure as a mark with its amount beside it."""
+    text = money(x, sign=True)
+    figure.add_scatter(
+        x=[x], y=[y], mode="markers+text", name=name, text=[f"{before}{text}{after}"], textposition=place,
+        marker={"symbol": symbol, "size": 11, "color": colour, "line": {"width": 2}}, cliponaxis=False,
+        hoverinfo="text", hovertext=text,
+    )  # fmt: skip
 
 
 def _spread(ordered: Floats, width: float) -> Floats:
@@ -243,7 +251,7 @@ def _spread(ordered: Floats, width: float) -> Floats:
 def _around(values: Sequence[float]) -> tuple[float, float]:
     """A range over all values and zero, with room for labels."""
     low, high = min(0.0, *values), max(0.0, *values)
-    pad = 0.08 * (high - low) or 1.0
+    pad = 0.1 * (high - low) or 1.0
     return low - pad, high + pad
 
 
@@ -252,8 +260,8 @@ def _around(values: Sequence[float]) -> tuple[float, float]:
 
 def band(done: ScenarioRun, band: Band | None) -> go.Figure:
     """The P&L of all worlds: as one band, and as a map of volatility and spread for each delay."""
-    if band is None:
-        return nothing(done, "Band", "No band was computed")
+    if band is None or not any(cell.trades for cell in band.cells):
+        return nothing(done, "Band", "No band was computed" if band is None else "No trade in any world")
     heads = [f"delay: {delay} more bar{'' if delay == 1 else 's'}" for delay in DELAY]
     figure = make_subplots(
         2, len(DELAY), specs=[[{"colspan": len(DELAY)}, *[None] * (len(DELAY) - 1)], [{}] * len(DELAY)],
@@ -297,13 +305,18 @@ def _strip(figure: go.Figure, band: Band) -> None:
         marker={"symbol": "line-ns-open", "size": 14, "color": theme.MUTED, "line": {"width": 1}},
     )  # fmt: skip
     figure.add_scatter(
-        x=centre, y=[0] * len(centre), mode="markers+text", text=[money(x, sign=True) for x in centre],
-        textposition="top center", hoverinfo="skip", cliponaxis=False, row=1, col=1,
-        marker={"symbol": "diamond", "size": 12, "color": theme.BLUE},
+        x=centre, y=[0] * len(centre), mode="markers", hoverinfo="skip", cliponaxis=False, row=1, col=1,
+        marker={"symbol": "diamond", "size": 12, "color": theme.BLUE}, name="central world",
     )  # fmt: skip
+    for x in centre:  # above the band, not over its marks
+        figure.add_annotation(
+            text=f"central world {money(x, sign=True)}", x=x, y=1.0, yanchor="bottom", showarrow=False,
+            font={"size": 12, "color": theme.TEXT}, row=1, col=1,
+        )  # fmt: skip
     figure.add_vline(x=0, line={"color": theme.TEXT, "width": 1}, row=1, col=1)
-    figure.update_xaxes(range=_around(pnl.tolist()), tickformat="$,.3~s", title_text="P&L, $", row=1, col=1)
-    figure.update_yaxes(range=[-1, 1.6], showticklabels=False, showgrid=False, title_text="", row=1, col=1)
+    span = _around(pnl.tolist())
+    figure.update_xaxes(range=span, tickformat=usd_ticks(span), title_text="P&L, $", row=1, col=1)
+    figure.update_yaxes(range=[-1, 2.2], showticklabels=False, showgrid=False, title_text="", row=1, col=1)
 
 
 def _map(figure: go.Figure, cells: Sequence[Cell], worst: float, column: int) -> None:

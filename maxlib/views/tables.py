@@ -142,14 +142,20 @@ def summary(result: Result) -> str:
 
 
 def head(result: Result) -> str:
-    """Stamp, title and verdict: what a reader must see first."""
-    words, colour = VERDICTS[result["verdict"]]
+    """Stamp and title. No figure: the placebo comes before the first one."""
     about = result["config"].get("about", "")
     return (
         f'<header class="mt">{banner(result["data"])}<h1>{esc(result["title"])}</h1>'
-        f'<p class="about">{esc(about)}</p>'
-        f'<div class="verdict {colour}"><b>{esc(words)}</b><div><p class="lead">{esc(sentence(result))}</p>'
-        f"<p>{esc(summary(result))}</p></div></div></header>"
+        f'<p class="about">{esc(about)}</p></header>'
+    )
+
+
+def box(words: str, colour: str, lead: str, *more: str) -> str:
+    """A verdict: one word, what it says in a sentence, and what stands behind it."""
+    texts = "".join(f"<p>{esc(text)}</p>" for text in more)
+    return (
+        f'<div class="mt"><div class="verdict {colour}"><b>{esc(words)}</b>'
+        f'<div><p class="lead">{esc(lead)}</p>{texts}</div></div></div>'
     )
 
 
@@ -164,10 +170,12 @@ def banner(data: Mapping[str, Any]) -> str:
 
 
 def verdict(result: Result) -> str:
-    """Each claimed figure: claim, bounds, measured, and inside or outside in words."""
+    """The verdict, then each claimed figure: claim, bounds, measured, and inside or outside in words."""
     figures, claims = result["figures"], result["claims"]
+    words, colour = VERDICTS[result["verdict"]]
+    told = box(words, colour, sentence(result), summary(result))
     if not claims["figures"]:
-        return '<div class="mt"><p>Nothing was claimed of this scenario.</p></div>'
+        return told
     rows = []
     for name, claim in claims["figures"].items():
         measured = interval(figures) if name == "win_rate" else figure(name, claim["measured"])
@@ -182,7 +190,7 @@ def verdict(result: Result) -> str:
         )
     header = ("", "claimed", "bounds", "measured", "verdict")
     source = f'<p class="small">Claim: {esc(claims["source"])}.</p>'
-    return f'<div class="mt">{_table(header, rows)}{source}</div>'
+    return f'{told}<div class="mt">{_table(header, rows)}{source}</div>'
 
 
 def metrics(result: Result) -> str:

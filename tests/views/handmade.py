@@ -34,7 +34,8 @@ def bar_at(bars: Any, day: int, minute: int) -> int:
 def trade(bars: Any, number: int, known: int, left: int, pnl_cents: int, **changes: Any) -> Trade:
     """A trade decided at the close of bar `known` and left at the close of bar `left`."""
     made = Trade(
-        number=number, side=1, legs=(Leg(Contract("QQQ", int(bars["day"][known]), "C", 60_000), 1),), quantity=2,
+        number=number, side=1, quantity=2,
+        legs=(Leg(Contract("QQQ", int(bars["day"][known]), "C", 60_000), 1),),
         formed_at=int(bars["ts"][known - 1]), known_at=int(bars["ts"][known]),
         entry_at=int(bars["ts"][known + 1]) - NS_PER_MINUTE, exit_at=int(bars["ts"][left]),
         entry_spot=float(bars["open"][known + 1]), exit_spot=float(bars["close"][left]),

@@ -144,6 +144,26 @@ def test_the_overview_shows_every_signal_and_trade(done: ScenarioRun) -> None:
     assert named(figure, "loss").name == "loss (1)"
 
 
+def test_over_months_trades_are_bare_lines_and_signals_wait_for_a_click() -> None:
+    coarse, fine = figures.overview(finished(days=8)), figures.busiest_day(finished(days=8))
+    for figure, mode, visible in ((coarse, "lines", "legendonly"), (fine, "lines+markers", True)):
+        assert named(figure, "profit").mode == mode
+        assert {named(figure, side).visible for side in ("long signal", "short signal")} == {visible}
+
+
+def test_axes_of_money_say_dollars_and_no_thousandths(done: ScenarioRun) -> None:
+    account = figures.equity(done).layout
+    assert account.yaxis.tickformat == account.yaxis2.tickformat == "$,.0f"
+    for values, ticks in (([], "$,.2f"), ([-1.0, 1.0], "$,.2f"), ([0, 5_000], "$,.0f"), ([0, 2e6], "$,.3~s")):
+        assert figures.usd_ticks(values) == ticks
+
+
+def test_an_account_without_trades_has_no_axis() -> None:
+    figure = figures.equity(finished(trades=False))
+    assert "No trades" in text_of(figure)
+    assert figure.layout.yaxis.visible is False
+
+
 def test_the_busiest_day_is_the_one_with_most_trades(done: ScenarioRun) -> None:
     assert "Friday, 3 January 2025" in figures.busiest_day(done).layout.title.text
 

@@ -87,6 +87,15 @@ def test_the_verdict_table_says_inside_and_outside_in_words() -> None:
     assert "85.5 % to 100.0 %" in html  # a win rate has no bound above 100 %
 
 
+def test_the_verdicts_box_stands_with_its_table_and_not_in_the_head() -> None:
+    assert '<div class="verdict bad"><b>does not hold</b>' in tables.verdict(made())
+    assert "measured 50.0 %" in tables.verdict(made())
+    assert "Nothing was claimed" in tables.verdict(made(claims=None))
+    head = tables.head(made())
+    assert "verdict" not in head
+    assert "50.0 %" not in head
+
+
 def test_the_head_says_simulated_or_real() -> None:
     assert "<b>SIMULATED</b>" in tables.head(made())
     real = tables.head(made(simulated=False))

@@ -50,7 +50,7 @@ def rungs(
     for i, cause in enumerate(causes):
         if cause in causes[:i]:
             raise ConfigError(f"waterfall: cause {cause.name.lower()} is named twice")
-    steps = [_step("published", "as claimed", pnl_of(()))]
+    steps = [_step("published", "the claim's arithmetic", pnl_of(()))]
     for i, cause in enumerate(causes):
         right = (cause,) if alone else tuple(causes[: i + 1])
         steps.append(_step(cause.name.lower(), str(cause.value), pnl_of(right)))
