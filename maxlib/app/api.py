@@ -13,7 +13,8 @@ import secrets
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import Depends, FastAPI, HTTPException, Query, Request, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, Query, Request, WebSocket, WebSocketDisconnect
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
@@ -85,56 +86,66 @@ def application(
     ask : carries out a request (name, why, code); returns the reason if it is refused
     """
 
-    def known(request: Request) -> None:
-        given = request.headers.get("authorization", "")
-        if not secrets.compare_digest(given.encode(), f"Bearer {token}".encode()):
-            raise HTTPException(401, "token missing or wrong")
+    def known(given: str) -> bool:
+        return secrets.compare_digest(given.encode(), f"Bearer {token}".encode())
 
-    app = FastAPI(title="MaxTrader", version="1", docs_url=None, redoc_url=None)
-    needs = [Depends(known)]
+    app = FastAPI(title="MaxTrader", version="1", docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.middleware("http")
-    async def own_host(request: Request, call_next: Any) -> Any:
-        """A foreign Host header is a rebound DNS name: no answer for it."""
+    async def gate(request: Request, call_next: Any) -> Any:
+        """A foreign Host header is a rebound DNS name: no answer. Nothing is read before the token."""
         host = request.headers.get("host", "").rsplit(":", 1)[0]
         if host not in HOSTS or "origin" in request.headers:
             return JSONResponse({"detail": "this API answers programs on this machine only"}, 403)
+        if request.url.path != "/health" and not known(request.headers.get("authorization", "")):
+            return JSONResponse({"detail": "token missing or wrong"}, 401)
         return await call_next(request)
+
+    @app.exception_handler(RequestValidationError)
+    async def wrong(request: Request, error: RequestValidationError) -> JSONResponse:
+        """What is wrong and where; what was sent is not sent back, it may not even be text."""
+        del request
+        faults = [{"where": [str(part) for part in e["loc"]], "what": e["msg"]} for e in error.errors()]
+        return JSONResponse({"detail": faults}, 422)
 
     @app.get("/health")
     async def health() -> dict[str, str]:
         """Whether the process answers; the only route without a token."""
         return {"status": "ok"}
 
-    @app.get("/status", dependencies=needs)
+    @app.get("/openapi.json", include_in_schema=False)
+    async def description() -> dict[str, Any]:
+        return app.openapi()
+
+    @app.get("/status")
     async def status() -> Status:
         return session.status(clock())
 
-    @app.get("/positions", dependencies=needs)
+    @app.get("/positions")
     async def positions() -> list[dict[str, Any]]:
         return [p.model_dump(mode="json") for p in session.status(clock()).positions]
 
-    @app.get("/trades", dependencies=needs)
+    @app.get("/trades")
     async def trades() -> list[TradeView]:
         return list(session.status(clock()).trades)
 
-    @app.get("/signals", dependencies=needs)
+    @app.get("/signals")
     async def signals(since: Since = 0) -> list[MarkView]:
         return session.marks(since)
 
-    @app.get("/bars", dependencies=needs)
+    @app.get("/bars")
     async def bars(since: Since = 0) -> list[BarView]:
         return session.bars[since:]
 
-    @app.get("/statistics", dependencies=needs)
+    @app.get("/statistics")
     async def statistics() -> dict[str, Any]:
         return session.statistics()
 
-    @app.get("/settings", dependencies=needs)
+    @app.get("/settings")
     async def resolved() -> dict[str, Any]:
         return settings
 
-    @app.post("/{name}", dependencies=needs)
+    @app.post("/{name}")
     async def request(name: Asked, body: Why | None = None) -> Answer:
         given = body or Why()
         refused = ask(name, given.why, given.code)
@@ -144,7 +155,7 @@ def application(
     async def stream(socket: WebSocket) -> None:
         given = socket.headers.get("authorization", "") or f"Bearer {socket.query_params.get('token', '')}"
         host = socket.headers.get("host", "").rsplit(":", 1)[0]
-        if host not in HOSTS or not secrets.compare_digest(given.encode(), f"Bearer {token}".encode()):
+        if host not in HOSTS or not known(given):
             await socket.close(4401)
             return
         await socket.accept()

@@ -25,6 +25,7 @@ from maxlib.core.errors import ConfigError, DataError, MaxTraderError
 
 if TYPE_CHECKING:
     from maxlib.app.runner import Outcome
+    from maxlib.ops.events import Event
     from maxlib.research.scenario import Scenario
 
 app = typer.Typer(
@@ -419,18 +420,26 @@ def supervise(
     overrides: Overrides = None,
 ) -> None:
     """Keep the paper trader running. Restarts it when it ends or hangs; Ctrl-C ends both."""
+    from maxlib.app.alerts import notifier
+    from maxlib.data.tape import load as load_tape
+    from maxlib.engine.live import label_of
     from maxlib.ops.supervisor import supervise as keep
+    from maxlib.research import scenario as scenario_file
 
+    chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
+    notices = notifier(folder / "supervisor-notices", label_of(load_tape(chosen.data).simulated))
     told = [scenario, "--folder", str(folder), "--day", day, "--speed", str(speed)]
     told += ["--stay" if stay else "--exit"]
     for pair in overrides or []:
         told += ["-p", pair]
     command = [sys.executable, "-c", "from maxlib.app.cli import main; main()", "paper", *told]
 
-    def say(event: object, text: str) -> None:
+    def say(event: Event, text: str) -> None:
         print(f"{event}: {text}", flush=True)
+        notices.send(event, text)
 
     outcome = keep(command, folder, say, clear=clear)
+    notices.close()
     print(outcome.sentence, flush=True)
     raise typer.Exit(outcome.code)
 

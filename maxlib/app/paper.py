@@ -17,18 +17,20 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+from maxlib.app.alerts import Alerts, notifier
 from maxlib.app.api import Asked, Events, application
 from maxlib.core.config import config_hash
 from maxlib.core.errors import ConfigError, DataError
 from maxlib.core.files import write_atomic
-from maxlib.data.tape import Tape
 from maxlib.data.tape import load as load_tape
 from maxlib.engine.backtest import Rows
-from maxlib.engine.live import LiveSession, Request, Venue
+from maxlib.engine.live import LiveSession, Request, label_of
 from maxlib.engine.replay import session_days, span
 from maxlib.engine.trader import Trader
+from maxlib.ops.events import Event
 from maxlib.ops.heartbeat import Heart
 from maxlib.ops.killswitch import KillSwitch
+from maxlib.ops.notify import Notifier
 from maxlib.ops.supervisor import HEARTBEAT
 from maxlib.ops.watchdog import Watchdog
 from maxlib.research.provenance import code_version
@@ -78,10 +80,17 @@ class PaperTrader:
     folder : journal and address of this trader; None = var/paper/SCENARIO-DAY
     day : New York date as 2025-01-31; "" = the tape's last session
     speed : see `TapeFeed`
+    told : where notices go; by default to the services of the environment, or the log
     """
 
     def __init__(
-        self, scenario: Scenario, folder: Path | None = None, *, day: str = "", speed: float = 60.0
+        self,
+        scenario: Scenario,
+        folder: Path | None = None,
+        *,
+        day: str = "",
+        speed: float = 60.0,
+        told: Notifier | None = None,
     ) -> None:
         if not 0.0 <= speed <= 1e6:
             raise ConfigError(f"--speed {speed}: should be from 0 (as fast as possible) to 1000000")
@@ -98,7 +107,7 @@ class PaperTrader:
         self._name = f"{scenario.name} on {chosen}"
         self.settings = {"scenario": scenario.model_dump(mode="json"), "day": chosen, "speed": speed}
         run = f"{config_hash(scenario)[:16]}-{chosen}"
-        label = _label(tape)
+        label = label_of(tape.simulated)
         identity = {"label": label, "day": chosen, "data_sha256": tape.sha256, "code_version": code_version()}
         self.trader = Trader(
             self.folder,
@@ -113,6 +122,7 @@ class PaperTrader:
         self.switch = KillSwitch(self.folder / "kill.json")
         self._heart = Heart(self.folder / HEARTBEAT)
         self.events = Events()
+        self.alerts = Alerts(told or notifier(self.folder / "notices", label), self.session)
         self._obey()
         self.token = secrets.token_urlsafe(24)
         self._stop = asyncio.Event()
@@ -144,7 +154,10 @@ class PaperTrader:
             return None
         if name == "reset":
             denied = self.switch.reset(code)
-            return None if denied is None else denied.sentence
+            if denied is not None:
+                return denied.sentence
+            self.alerts.tell(Event.KILL_SWITCH_RESET, "the kill switch was reset; trading waits for a resume")
+            return None
         request: Request = "resume" if name == "start" else name
         if request == "resume" and self.switch.thrown:
             return "the kill switch is thrown; reset it first"
@@ -162,6 +175,7 @@ class PaperTrader:
             why = f"kill switch: {found.reason} ({found.by})"
             self.session.ask("halt", self.feed.clock, why)
             self._tell_phase(why)
+            self.alerts.tell(Event.KILL_SWITCH, why)
 
     def _tell_phase(self, why: str) -> None:
         self.events.publish({"event": "phase", "phase": self.session.phase, "why": why})
@@ -186,6 +200,7 @@ class PaperTrader:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stop.set)
         serving = asyncio.create_task(server.serve([listening]))
+        self.alerts.tell(Event.STARTUP, self.recovery_sentence)
         try:
             with Watchdog(self.folder) as dog:
                 await self._trade(dog)
@@ -199,6 +214,7 @@ class PaperTrader:
                 await serving
             self.trader.close()
             (self.folder / ADDRESS).unlink(missing_ok=True)
+            self.alerts.close()
             self._heart.stop()
 
     def _alive(self, dog: Watchdog) -> None:
@@ -217,22 +233,25 @@ class PaperTrader:
                 continue
             level = None if self._level is None else float(self._level[i])
             before = len(self.session.marks())
-            self.session.bar(self.feed.bars[i : i + 1], level)
+            try:
+                self.session.bar(self.feed.bars[i : i + 1], level)
+            except Exception:
+                self.alerts.tell(Event.LOOP_ERROR, self.session.fault)
+                raise
             self.events.publish({"event": "bar", "bar": self.session.bars[-1].model_dump(mode="json")})
             for mark in self.session.marks(before):
                 self.events.publish({"event": mark.kind, "mark": mark.model_dump(mode="json")})
+                self.alerts.mark(mark, self.feed.clock)
         if not self.trader.finished:
             self.trader.finish()
             self.session.ask("stop", self.feed.clock)
             self._tell_phase("the tape has ended")
+            self.alerts.tell(Event.MARKET_CLOSED, f"{self._name}: the session is over")
+            self.alerts.summary()
 
     def _announce(self, port: int) -> None:
         told = {"url": f"http://{HOST}:{port}", "token": self.token, "pid": os.getpid()}
         write_atomic(self.folder / ADDRESS, json.dumps(told), private=True)
-
-
-def _label(tape: Tape) -> Venue:
-    return "SIMULATED" if tape.simulated else "REPLAY"
 
 
 def _range(days: list[str]) -> str:

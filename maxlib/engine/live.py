@@ -37,6 +37,11 @@ _WORDS: Final[dict[Phase, str]] = {
 _NS: Final = 1_000_000_000
 
 
+def label_of(simulated: bool) -> Venue:
+    """Where the bars of a tape come from."""
+    return "SIMULATED" if simulated else "REPLAY"
+
+
 class Status(Config):
     """The trader now, as a frozen snapshot that survives JSON. Money in cents, times in UTC ns.
 
