@@ -106,7 +106,7 @@ class Desk:
         )
 
     def quote(self, contract: Contract, market: Market) -> Quote:
-        """The modelled quote of a contract at a moment; what is worth less than its half-spread has no bid."""
+        """The modelled quote of a contract now; what is worth less than its half-spread has no bid."""
         return self.quote_and_mid(contract, market)[0]
 
     def quote_and_mid(self, contract: Contract, market: Market) -> tuple[Quote, float]:
