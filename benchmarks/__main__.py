@@ -13,7 +13,7 @@ from typing import Any, Final
 import numba
 import numpy as np
 
-from benchmarks import backtests, lab, pricing, scenario, start, step, sweep
+from benchmarks import backtests, lab, pricing, scenario, start, step, sweep, trader
 from benchmarks.figures import Figure, plain, table
 from benchmarks.tapes import VAR
 from maxlib import __version__
@@ -26,6 +26,7 @@ BENCHMARKS: Final[dict[str, Callable[[], list[Figure]]]] = {
     "start": start.figures,
     "pricing": pricing.figures,
     "lab": lab.figures,
+    "trader": trader.figures,
 }
 
 

@@ -184,7 +184,11 @@ class PaperTrader:
         """Trade the date, then serve until stopped; `stay` False = end with the tape."""
         from uvicorn import Config, Server
 
-        listening = socket.create_server((HOST, port))
+        try:
+            listening = socket.create_server((HOST, port))
+        except OSError as error:
+            self.trader.close()
+            raise ConfigError(f"--port {port}: cannot be had on {HOST} ({error.strerror})") from None
         self._announce(listening.getsockname()[1])
         app = application(
             self.session,

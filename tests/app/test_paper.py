@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -240,3 +241,12 @@ def test_a_supervised_trader_comes_back_from_a_kill_and_loses_nothing(
         said = process.communicate()[0]
     assert "restart" in said
     assert decisions(read(tmp_path / "journal.sqlite")) == decisions(whole)
+
+
+def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        trader = PaperTrader(scenario.load("demo_normal", SHORT), tmp_path, speed=0)
+        with pytest.raises(ConfigError, match=f"--port {port}: cannot be had on 127.0.0.1"):
+            asyncio.run(trader.run(port))
+    assert traded(scenario.load("demo_normal", SHORT), "", tmp_path).trader.finished, "nothing was lost"

@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 import typing
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,30 @@ def test_tests_named_as_proof_exist() -> None:
     assert wrong == []
 
 
+def test_the_fault_matrix_is_whole_and_its_proofs_exist() -> None:
+    rows = table("fault-matrix.md", "fault matrix")
+    assert [row[0] for row in rows] == [str(number) for number in range(1, 90)]
+    wrong = []
+    for number, _, _, proof, state, missing in rows:
+        named = [(p, t) for p, tests in PROOF.findall(proof) for t in re.findall(r"`(\w+)`", tests)]
+        wrong += [
+            f"{number} {path} {test}"
+            for path, test in named
+            if not (ROOT / path).is_file() or f"def {test}(" not in (ROOT / path).read_text(encoding="utf-8")
+        ]
+        # Whoever says "in part" says what is missing; whoever says "proved" has nothing missing.
+        if (state, bool(named), bool(missing)) not in FAULT_STATES:
+            wrong.append(f"{number} {state}")
+    assert wrong == []
+    count = Counter(row[4] for row in rows)
+    told = re.search(
+        r"Of (\d+) faults (\d+) are proved,\s(\d+) in part and (\d+) open\.", pages.read("fault-matrix.md")
+    )
+    assert told
+    assert [int(n) for n in told.groups()] == [len(rows), *(count[s] for s in ("proved", "in part", "open"))]
+
+
+FAULT_STATES = {("proved", True, False), ("in part", True, True), ("open", False, False)}
 PROOF = re.compile(r"`(tests/\S+\.py)`((?:,? `test_\w+`)*)")
 
 
