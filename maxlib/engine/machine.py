@@ -75,6 +75,8 @@ class Machine:
         self.last_exit = 0
         self.halted = False
         """No order that adds risk is sent; what is open is watched and left as planned."""
+        self.feed: Denial | None = None
+        """Why the feed lets nobody enter; None = it is well."""
 
     @property
     def equity_cents(self) -> int:
@@ -117,7 +119,8 @@ class Machine:
         verdict: Allowed | Denial | None = (
             Denial("HALTED", 0, 0)
             if self.halted
-            else admit(
+            else self.feed
+            or admit(
                 self.config.risk,
                 open_positions=len(self.positions),
                 minutes_to_close=bar.minutes_left,
@@ -373,7 +376,7 @@ class Machine:
             "cash_cents": self.ledger.cash_cents, "flow_cents": self.ledger.flow_cents,
             "fee_cents": self.ledger.fee_cents, "held": list(self.ledger.held.items()),
             "denials": self.denials, "signals": self.signals, "entered": self.entered,
-            "last_exit": self.last_exit, "halted": self.halted,
+            "last_exit": self.last_exit, "halted": self.halted, "feed": self.feed,
             "trades": [numbers(t) for t in self.trades],
             "positions": [position_out(p) for p in self.positions.values()],
         })  # fmt: skip
@@ -385,6 +388,7 @@ class Machine:
         self.ledger.held = {Contract(*contract): count for contract, count in state["held"]}
         self.denials, self.signals, self.entered = dict(state["denials"]), state["signals"], state["entered"]
         self.last_exit, self.halted = state["last_exit"], state["halted"]
+        self.feed = None if state["feed"] is None else Denial(*state["feed"])
         self.trades = [trade_in(row) for row in state["trades"]]
         self.positions = {row["number"]: position_in(row) for row in state["positions"]}
 

@@ -30,12 +30,13 @@ from maxlib.journal.snapshots import SnapshotStore
 from maxlib.journal.store import JournalFile, read
 from maxlib.market.bars import BAR
 from maxlib.options.desk import Market
+from maxlib.risk.sizing import Denial
 from maxlib.strategies.strategy import Strategy
 from maxlib.trading.orders import Fill, Order
 
 Rows = NDArray[np.void]
 Command = Literal["halt", "resume"]
-INPUTS: Final = frozenset({"bar", "command"})
+INPUTS: Final = frozenset({"bar", "command", "feed", "gap"})
 SNAPSHOT_BARS: Final = 30
 """A snapshot is written after so many bars; a start runs through what came after the newest one."""
 
@@ -170,6 +171,18 @@ class Trader:
         self.shell.machine.halted = name == "halt"
         self.journal.commit()
 
+    def feed(self, denial: Denial | None, ts: int, why: str = "") -> None:
+        """What the feed lets nobody enter for, None = it is well. No bar says so, so it is an input too."""
+        said = {"code": "", "limit": 0.0, "actual": 0.0} if denial is None else denial._asdict()
+        self.journal.append(ts, "feed", {**said, "why": why})
+        self.shell.machine.feed = denial
+        self.journal.commit()
+
+    def gap(self, start: int, end: int, ts: int) -> None:
+        """Regular minutes from `start` to `end`, UTC ns, are missing for good. It changes no decision."""
+        self.journal.append(ts, "gap", {"start": start, "end": end})
+        self.journal.commit()
+
     def finish(self) -> None:
         """Leave everything at the last bar; for a tape that ends."""
         if self.last_bar is None:
@@ -247,6 +260,11 @@ class Trader:
                 rows = np.zeros(1, BAR)
                 rows[0] = tuple(body["values"])
                 self.bar(rows, body["level"])
+            elif entry.kind == "feed":
+                code, limit, actual = body["code"], body["limit"], body["actual"]
+                self.feed(Denial(code, limit, actual) if code else None, entry.ts, body["why"])
+            elif entry.kind == "gap":
+                self.gap(body["start"], body["end"], entry.ts)
             elif body["name"] == "finish":
                 self.finish()
             else:
