@@ -39,8 +39,8 @@ from maxlib.research.run import level_of
 from maxlib.research.scenario import Scenario
 
 USUAL_SPEED: Final = 60.0
-HISTORY_DAYS: Final = 30
-"""Calendar days before a live day that are fetched to warm the strategy up."""
+HISTORY_DAYS: Final = 45
+"""Calendar days fetched before a live day: the strategy warms up, and the regimes need 21 sessions."""
 AFTER_CLOSE: Final = 5
 """Minutes after the close for which a live day is watched on."""
 DELAYED_URL: Final = "wss://delayed.massive.com"

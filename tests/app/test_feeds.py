@@ -46,6 +46,10 @@ HEALED = {
 """Everything that can go wrong on the stream and that REST makes whole: all but a spike that is believed."""
 
 
+GUARDED = {"data.simulator.days": 22, "guard.safety.strategy_trades": 2}
+"""A router of regimes that has seen its fourteen sessions, and a limit that bites."""
+
+
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
     """A folder in memory: what is tested is not the disk."""
@@ -113,6 +117,26 @@ def test_a_real_day_over_the_live_path_decides_what_its_replay_decides(shared: P
     assert without_ids(decisions(entries)) == without_ids(decisions(replayed))
     assert bars_of(entries) == [list(to_bar(row)) for row in tape_of(chosen, day)]
     assert trader.session.label == "REPLAY"
+
+
+def test_a_guarded_day_over_the_live_path_decides_what_its_replay_decides_and_recovers(
+    tmp_path: Path,
+) -> None:
+    """The router reads live minutes, and outlives a kill: from a snapshot as from the journal."""
+    chosen, day, replayed = busiest("demo_normal", GUARDED)
+    tape = tape_of(chosen, day)
+    stopped_after(over_fake(chosen, day, tmp_path), int(tape["ts"][len(tape) // 2]))
+    trader, entries = traded(chosen, day, tmp_path, missed_minutes=0)
+    assert trader.trader.recovery.snapshot > 0
+    assert without_ids(decisions(entries)) == without_ids(decisions(replayed))
+    (regime,) = [json.loads(e.body) for e in entries if e.kind == "guard"]
+    assert (regime["what"], regime["details"]["new"]) == ("regime", "NORMAL_VOL")
+    assert [json.loads(e.body)["code"] for e in entries if e.kind == "denied"] == ["STRATEGY_TRADES"]
+    for name in (tmp_path / "snapshots").iterdir():
+        name.unlink()
+    again = over_fake(chosen, day, tmp_path).trader
+    assert (again.recovery.replayed, again.state_hash) == (len(entries), trader.trader.state_hash)
+    again.close()
 
 
 @pytest.mark.parametrize("seed", [1, 2])
