@@ -50,6 +50,19 @@ Port = Annotated[
 BarsFile = Annotated[str, typer.Argument(help="A CSV or Parquet file of one-minute bars.")]
 Day = Annotated[str, typer.Option("--day", help="New York date, as 2025-01-31; default: the last.")]
 Speed = Annotated[float, typer.Option("--speed", help="Times market speed; 0 = as fast as it goes.")]
+PaperSpeed = Annotated[
+    float | None,
+    typer.Option("--speed", help="Times market speed, 60 if not told; 0 = as fast as it goes."),
+]
+VenueName = Annotated[
+    str,
+    typer.Option(
+        "--venue",
+        help="tape: the scenario's own bars; fake: the same over a fake vendor on this machine; "
+        "massive: today's market, with the key from the environment.",
+    ),
+]
+Delayed = Annotated[bool, typer.Option("--delayed", help="Of massive, the 15-minute delayed stream.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for reports.")]
 AccountingName = Annotated[
     str, typer.Option("--accounting", help="honest, published, or published_itm (the champion's).")
@@ -375,13 +388,10 @@ def _serve(name: str, notebook: Path, port: int | None, parameters: dict[str, An
 @app.command()
 def paper(
     scenario: ScenarioName,
-    venue: Annotated[
-        str, typer.Option("--venue", help="fake: the scenario's own bars, at a speed.")
-    ] = "fake",
+    venue: VenueName = "tape",
+    delayed: Delayed = False,
     day: Day = "",
-    speed: Annotated[
-        float, typer.Option("--speed", help="Times market speed; 0 = as fast as it goes.")
-    ] = 60.0,
+    speed: PaperSpeed = None,
     folder: Annotated[
         Path | None, typer.Option("--folder", help="Journal and state; default: var/paper/SCENARIO-DAY.")
     ] = None,
@@ -392,13 +402,13 @@ def paper(
     """Run the paper trader. Own simulated fills; a restart goes on where it stopped."""
     import asyncio
 
+    from maxlib.app import venues
     from maxlib.app.paper import ADDRESS, PaperTrader
     from maxlib.research import scenario as scenario_file
 
-    if venue != "fake":
-        raise ConfigError(f"--venue {venue}: should be fake; live feeds and brokers are not connected yet")
+    opened = venues.venue(venue, delayed=delayed)
     chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
-    trader = PaperTrader(chosen, folder, day=day, speed=speed)
+    trader = PaperTrader(chosen, folder, day=day, speed=speed, venue=opened)
     print(f"Paper trader: {trader.recovery_sentence}", flush=True)
     print(f"API and token: {trader.folder / ADDRESS}; Ctrl-C stops, a new start goes on.", flush=True)
     asyncio.run(trader.run(port, stay=stay))
@@ -409,10 +419,10 @@ def paper(
 def supervise(
     scenario: ScenarioName,
     folder: Annotated[Path, typer.Option("--folder", help="Journal and state of the trader.")],
+    venue: VenueName = "tape",
+    delayed: Delayed = False,
     day: Day = "",
-    speed: Annotated[
-        float, typer.Option("--speed", help="Times market speed; 0 = as fast as it goes.")
-    ] = 60.0,
+    speed: PaperSpeed = None,
     stay: Annotated[bool, typer.Option("--stay/--exit", help="Serve on after the last bar.")] = True,
     clear: Annotated[
         bool, typer.Option("--clear", help="Start although the last supervisor gave up.")
@@ -420,15 +430,17 @@ def supervise(
     overrides: Overrides = None,
 ) -> None:
     """Keep the paper trader running. Restarts it when it ends or hangs; Ctrl-C ends both."""
+    from maxlib.app import venues
     from maxlib.app.alerts import notifier
-    from maxlib.data.tape import load as load_tape
-    from maxlib.engine.live import label_of
     from maxlib.ops.supervisor import supervise as keep
     from maxlib.research import scenario as scenario_file
 
     chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
-    notices = notifier(folder / "supervisor-notices", label_of(load_tape(chosen.data).simulated))
-    told = [scenario, "--folder", str(folder), "--day", day, "--speed", str(speed)]
+    venues.venue(venue, delayed=delayed)  # a venue that is none is told here
+    notices = notifier(folder / "supervisor-notices", venues.label_of_venue(venue, chosen, delayed=delayed))
+    told = [scenario, "--folder", str(folder), "--venue", venue, "--day", day]
+    told += ["--delayed"] if delayed else []
+    told += [] if speed is None else ["--speed", str(speed)]
     told += ["--stay" if stay else "--exit"]
     for pair in overrides or []:
         told += ["-p", pair]

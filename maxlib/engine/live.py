@@ -20,9 +20,10 @@ from maxlib.engine.session_views import (
     TradeView,
 )
 from maxlib.engine.trader import Trader
+from maxlib.risk.sizing import Denial
 
 Phase = Literal["TRADING", "HALTED", "STOPPED"]
-Venue = Literal["SIMULATED", "REPLAY", "PAPER"]
+Venue = Literal["SIMULATED", "REPLAY", "PAPER", "DELAYED"]
 Request = Literal["halt", "resume", "stop"]
 _LEGAL: Final[dict[Request, tuple[Phase, ...]]] = {
     "halt": ("TRADING",),
@@ -48,7 +49,9 @@ class Status(Config):
     Attributes
     ----------
     phase : TRADING, HALTED (no order that adds risk), STOPPED (bars are not taken any more)
-    label : where its market comes from; SIMULATED never enters live statistics
+    label : where its market comes from; SIMULATED never enters live statistics, DELAYED is late by design
+    feed : why the feed lets nobody enter, "" = it is well
+    gaps : regular minutes that are missing for good, of this start
     age_s : seconds from the end of the newest bar to now; None before the first
     recovered : journal entries that the start found and ran through again
     blocked : requests that are refused now, each with the reason
@@ -63,6 +66,8 @@ class Status(Config):
     now: int
     bar_at: int | None
     age_s: float | None
+    feed: str
+    gaps: int
     last: float | None
     bars: int
     recovered: int
@@ -97,6 +102,7 @@ class LiveSession:
         self.label: Venue = label
         self.fault = ""
         self.bars: list[BarView] = []
+        self.gaps = 0
         self._strategy = strategy
         self._shown = Projection(trader.shell)
         self._shown.read()
@@ -144,6 +150,20 @@ class LiveSession:
             )
         )  # fmt: skip
 
+    def feed(self, denial: Denial | None, now: int, why: str = "") -> bool:
+        """The feed is well, or lets nobody enter. True if that is news."""
+        if self.phase == "STOPPED" or denial == self.trader.shell.machine.feed:
+            return False
+        self.trader.feed(denial, now, why)
+        self._shown.read()
+        return True
+
+    def gap(self, start: int, end: int, minutes: int, now: int) -> None:
+        """Regular minutes are missing for good."""
+        if self.phase != "STOPPED":
+            self.trader.gap(start, end, now)
+            self.gaps += minutes
+
     # --- views
 
     def marks(self, since: int = 0) -> list[MarkView]:
@@ -161,6 +181,8 @@ class LiveSession:
             now=now,
             bar_at=bar.ts if bar else None,
             age_s=number((now - bar.ts) / _NS) if bar else None,
+            feed=_sentence(self.trader.shell.machine.feed),
+            gaps=self.gaps,
             last=bar.close if bar else None,
             bars=len(self.bars),
             recovered=self.trader.recovery.entries,
@@ -179,3 +201,7 @@ class LiveSession:
             "signals": self.trader.shell.machine.signals,
             "denials": dict(self.trader.shell.machine.denials),
         }
+
+
+def _sentence(denial: Denial | None) -> str:
+    return "" if denial is None else f"{denial.code}: {denial.actual:,.0f} s, at most {denial.limit:,.0f} s"

@@ -92,6 +92,8 @@ class Machine:
         self.last_exit = 0
         self.halted = False
         """No order that adds risk is sent; what is open is watched and left as planned."""
+        self.feed: Denial | None = None
+        """Why the feed lets nobody enter; None = it is well."""
         self.broker: Denial | None = None
         """Why the broker lets nobody enter; None = it is well. Restored by the shell that talks to it."""
         self.guard: Guard | None = None
@@ -173,10 +175,12 @@ class Machine:
         return [*said, _order_record(order), Submit(order)]
 
     def _admitted(self, signal: SignalSeen) -> Denial | None:
-        """Whether an entry may be thought of, before anything is quoted: halt, review, then the guard."""
+        """Whether an entry may be thought of, before anything is quoted: halt, feed, review, the guard."""
         bar = signal.bar
         if self.halted:
             return Denial("HALTED", 0, 0)
+        if self.feed is not None:
+            return self.feed
         if self.broker is not None:
             return self.broker
         denial = admit(
@@ -487,7 +491,7 @@ class Machine:
             "cash_cents": self.ledger.cash_cents, "flow_cents": self.ledger.flow_cents,
             "fee_cents": self.ledger.fee_cents, "held": list(self.ledger.held.items()),
             "denials": self.denials, "signals": self.signals, "entered": self.entered,
-            "last_exit": self.last_exit, "halted": self.halted,
+            "last_exit": self.last_exit, "halted": self.halted, "feed": self.feed,
             "guard": None if self.guard is None else self.guard.snapshot(),
             "trades": [numbers(t) for t in self.trades],
             "positions": [position_out(p) for p in self.positions.values()],
@@ -500,6 +504,7 @@ class Machine:
         self.ledger.held = {Contract(*contract): count for contract, count in state["held"]}
         self.denials, self.signals, self.entered = dict(state["denials"]), state["signals"], state["entered"]
         self.last_exit, self.halted = state["last_exit"], state["halted"]
+        self.feed = None if state["feed"] is None else Denial(*state["feed"])
         if state["guard"] is not None:
             assert self.config.guard is not None
             self.guard = Guard(self.config.guard, self.ledger.start_cents, 0)

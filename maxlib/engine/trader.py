@@ -40,7 +40,7 @@ Rows = NDArray[np.void]
 Command = Literal["halt", "resume", "clear"]
 Fills = Literal["simulated", "dry-run", "broker"]
 """What becomes of an order: our own fills at modelled quotes, none, or those of a broker."""
-INPUTS: Final = frozenset({"bar", "command", "broker"})
+INPUTS: Final = frozenset({"bar", "command", "feed", "gap", "broker"})
 SNAPSHOT_BARS: Final = 30
 """A snapshot is written after so many bars; a start runs through what came after the newest one."""
 
@@ -209,8 +209,7 @@ class Trader:
 
     def connection(self, denial: Denial | None, ts: int, why: str = "") -> None:
         """The broker can be heard (None), or cannot; no bar says so, so it is an input too."""
-        said = {"code": "", "limit": 0.0, "actual": 0.0} if denial is None else denial._asdict()
-        self.journal.append(ts, "broker", {"what": "connection", **said, "why": why})
+        self.journal.append(ts, "broker", {"what": "connection", **_denial_out(denial), "why": why})
         self._brokerage.connection(denial)
         self.journal.commit()
 
@@ -223,6 +222,17 @@ class Trader:
     def leased(self, token: int, ts: int) -> None:
         """The account's lease is held, with this fence token."""
         self.journal.append(ts, "broker", {"what": "lease", "token": token})
+        self.journal.commit()
+
+    def feed(self, denial: Denial | None, ts: int, why: str = "") -> None:
+        """What the feed lets nobody enter for, None = it is well. No bar says so, so it is an input too."""
+        self.journal.append(ts, "feed", {**_denial_out(denial), "why": why})
+        self.shell.machine.feed = denial
+        self.journal.commit()
+
+    def gap(self, start: int, end: int, ts: int) -> None:
+        """Regular minutes from `start` to `end`, UTC ns, are missing for good. It changes no decision."""
+        self.journal.append(ts, "gap", {"start": start, "end": end})
         self.journal.commit()
 
     def finish(self) -> None:
@@ -302,6 +312,10 @@ class Trader:
                 rows = np.zeros(1, BAR)
                 rows[0] = tuple(body["values"])
                 self.bar(rows, body["level"])
+            elif entry.kind == "feed":
+                self.feed(_denial_in(body), entry.ts, body["why"])
+            elif entry.kind == "gap":
+                self.gap(body["start"], body["end"], entry.ts)
             elif entry.kind == "broker":
                 self._hear_again(body, entry.ts)
             elif body["name"] == "finish":
@@ -312,8 +326,7 @@ class Trader:
 
     def _hear_again(self, body: dict[str, Any], ts: int) -> None:
         if body["what"] == "connection":
-            code, limit, actual = body["code"], body["limit"], body["actual"]
-            self.connection(Denial(code, limit, actual) if code else None, ts, body["why"])
+            self.connection(_denial_in(body), ts, body["why"])
         elif body["what"] == "sent":
             self.sending(body["order"], ts)
         elif body["what"] == "lease":
@@ -329,3 +342,11 @@ def _text(streams: Streams) -> list[str]:
 def _streams(text: list[str]) -> Streams:
     strategy, volatility, daily = (base64.b64decode(state) for state in text)
     return strategy, volatility, daily
+
+
+def _denial_out(denial: Denial | None) -> dict[str, Any]:
+    return {"code": "", "limit": 0.0, "actual": 0.0} if denial is None else denial._asdict()
+
+
+def _denial_in(body: dict[str, Any]) -> Denial | None:
+    return Denial(body["code"], body["limit"], body["actual"]) if body["code"] else None
