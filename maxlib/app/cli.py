@@ -62,6 +62,14 @@ VenueName = Annotated[
         "massive: today's market, with the key from the environment.",
     ),
 ]
+BrokerName = Annotated[
+    str,
+    typer.Option(
+        "--broker",
+        help="simulated: own fills at modelled quotes; dry-run: no order is sent; fake: a fake account on "
+        "this machine; alpaca: your paper account, with keys from the environment.",
+    ),
+]
 Delayed = Annotated[bool, typer.Option("--delayed", help="Of massive, the 15-minute delayed stream.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for reports.")]
 AccountingName = Annotated[
@@ -390,6 +398,7 @@ def paper(
     scenario: ScenarioName,
     venue: VenueName = "tape",
     delayed: Delayed = False,
+    broker: BrokerName = "simulated",
     day: Day = "",
     speed: PaperSpeed = None,
     folder: Annotated[
@@ -402,13 +411,13 @@ def paper(
     """Run the paper trader. Own simulated fills; a restart goes on where it stopped."""
     import asyncio
 
-    from maxlib.app import venues
+    from maxlib.app import brokers, venues
     from maxlib.app.paper import ADDRESS, PaperTrader
     from maxlib.research import scenario as scenario_file
 
-    opened = venues.venue(venue, delayed=delayed)
+    opened, filled_by = venues.venue(venue, delayed=delayed), brokers.broker(broker)
     chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
-    trader = PaperTrader(chosen, folder, day=day, speed=speed, venue=opened)
+    trader = PaperTrader(chosen, folder, day=day, speed=speed, venue=opened, broker=filled_by)
     print(f"Paper trader: {trader.recovery_sentence}", flush=True)
     print(f"API and token: {trader.folder / ADDRESS}; Ctrl-C stops, a new start goes on.", flush=True)
     asyncio.run(trader.run(port, stay=stay))
@@ -421,6 +430,7 @@ def supervise(
     folder: Annotated[Path, typer.Option("--folder", help="Journal and state of the trader.")],
     venue: VenueName = "tape",
     delayed: Delayed = False,
+    broker: BrokerName = "simulated",
     day: Day = "",
     speed: PaperSpeed = None,
     stay: Annotated[bool, typer.Option("--stay/--exit", help="Serve on after the last bar.")] = True,
@@ -430,15 +440,16 @@ def supervise(
     overrides: Overrides = None,
 ) -> None:
     """Keep the paper trader running. Restarts it when it ends or hangs; Ctrl-C ends both."""
-    from maxlib.app import venues
+    from maxlib.app import brokers, venues
     from maxlib.app.alerts import notifier
     from maxlib.ops.supervisor import supervise as keep
     from maxlib.research import scenario as scenario_file
 
     chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
-    venues.venue(venue, delayed=delayed)  # a venue that is none is told here
+    venues.venue(venue, delayed=delayed)  # what cannot be is told here, once
+    brokers.broker(broker).check(chosen.machine, live=venue == "massive")
     notices = notifier(folder / "supervisor-notices", venues.label_of_venue(venue, chosen, delayed=delayed))
-    told = [scenario, "--folder", str(folder), "--venue", venue, "--day", day]
+    told = [scenario, "--folder", str(folder), "--venue", venue, "--broker", broker, "--day", day]
     told += ["--delayed"] if delayed else []
     told += [] if speed is None else ["--speed", str(speed)]
     told += ["--stay" if stay else "--exit"]

@@ -53,7 +53,7 @@ class CourierConfig(Config):
     entry_age_s: float = Field(default=90.0, ge=1.0, le=600.0)
 
 
-class Ledgered(Protocol):
+class Desk(Protocol):
     """Who journals what the courier hears (`PaperTrader`)."""
 
     def sending(self, order_id: str) -> None:
@@ -87,7 +87,7 @@ class Courier:
     def __init__(
         self,
         shell: BrokerShell,
-        desk: Ledgered,
+        desk: Desk,
         config: AlpacaConfig,
         keys: Keys,
         *,
@@ -124,11 +124,14 @@ class Courier:
             If another trader holds the account's lease, or took it.
         """
         await self._sign_in()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._stream.run())
-            tasks.create_task(self._work())
-            if self._lease is not None:
-                tasks.create_task(self._renew(self._lease))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._stream.run())
+                tasks.create_task(self._work())
+                if self._lease is not None:
+                    tasks.create_task(self._renew(self._lease))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
 
     async def _sign_in(self) -> None:
         """Ask who the account is, for as long as it takes, and take its lease."""

@@ -119,6 +119,7 @@ class Trader:
         fills: Fills = "simulated",
         history: Rows | None = None,
     ) -> None:
+        self.fills: Fills = fills
         path = folder / "journal.sqlite"
         self._file = JournalFile(path)
         self._snapshots = SnapshotStore(folder / "snapshots")
