@@ -25,6 +25,7 @@ from maxlib.core.errors import ConfigError, DataError, MaxTraderError
 
 if TYPE_CHECKING:
     from maxlib.app.runner import Outcome
+    from maxlib.data import fetch as fetching
     from maxlib.ops.events import Event
     from maxlib.research.scenario import Scenario
 
@@ -35,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="A paper-trading lab for intraday options. Exit codes: 0 holds, 1 does not hold, 2 could not run.",
 )
-data_app = typer.Typer(no_args_is_help=True, help="Import and check bars.")
+data_app = typer.Typer(no_args_is_help=True, help="Fetch, import and check bars.")
 app.add_typer(data_app, name="data")
 
 ScenarioName = Annotated[str, typer.Argument(help="A name in configs/scenarios, or a path to a .yaml file.")]
@@ -499,6 +500,52 @@ def data_chain(
     if json_file is not None:
         run.write_json(json_file, report.as_dict())
     _console().print("\n".join(report.lines()), markup=False)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    symbol: Annotated[str, typer.Argument(help="Ticker, as QQQ.")],
+    first: Annotated[str, typer.Option("--from", metavar="DATE", help="First New York date, as 2025-01-31.")],
+    last: Annotated[str, typer.Option("--to", metavar="DATE", help="Last one; yesterday at the latest.")],
+    calls: Annotated[
+        int, typer.Option("--calls", min=1, max=6000, help="Calls a minute that the plan allows.")
+    ] = 5,
+    allow_incomplete: Incomplete = False,
+    url: Annotated[
+        str | None, typer.Option("--url", help="Base of the interface; default: the vendor's.")
+    ] = None,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Take bars from this machine, and say so in their name.")
+    ] = False,
+) -> None:
+    """Download bars from Massive into the catalog. Run again, it goes on where it was."""
+    from maxlib.app import download
+    from maxlib.data import catalog
+
+    start, end = download.date(first, "--from"), download.date(last, "--to")
+    _writable(catalog.folder() / symbol / "bars")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_console(stderr=True)) as progress:
+        bar = progress.add_task(f"{symbol} by month", total=None)
+
+        def told(now: fetching.Progress) -> None:
+            progress.update(bar, total=now.total, completed=now.done)
+            progress.console.print(download.line(now.part), markup=False)
+
+        try:
+            parts = download.download(
+                symbol,
+                start,
+                end,
+                url=url,
+                simulated=simulated,
+                calls_a_minute=calls,
+                allow_incomplete=allow_incomplete,
+                progress=told,
+            )
+        except KeyboardInterrupt:
+            raise DataError(f"fetch {symbol}: interrupted; the same command goes on where it was") from None
+    _console().print(download.sentence(symbol, parts), markup=False)
 
 
 @data_app.command("import")
