@@ -446,6 +446,35 @@ def supervise(
 
 
 @app.command()
+def doctor(
+    scenario: Annotated[str | None, typer.Argument(help="A scenario whose bars shall pass the gate.")] = None,
+    folder: Annotated[Path | None, typer.Option("--folder", help="A trader's journal and state.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="The one that the trader shall have.")
+    ] = None,
+    online: Annotated[bool, typer.Option("--online", help="Ask Massive and Alpaca, with your keys.")] = False,
+    notify: Annotated[bool, typer.Option("--notify", help="Send a test notice to every service.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
+) -> None:
+    """Check all that a trader needs. A line each: pass, fail or not used; exit code 1 if one fails."""
+    import json
+
+    from maxlib.app.doctor.examine import Vendors, examine
+    from maxlib.app.doctor.line import table
+    from maxlib.data.massive.config import MassiveConfig
+    from maxlib.execution.alpaca.config import AlpacaConfig
+
+    vendors = Vendors(MassiveConfig(), AlpacaConfig()) if online else None
+    lines = examine(scenario, folder, port=port, vendors=vendors, notify=notify)
+    failed = any(line.state == "fail" for line in lines)
+    if as_json:
+        print(json.dumps({"passed": not failed, "checks": [line._asdict() for line in lines]}, indent=2))
+    else:
+        print(table(lines))
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
 def lab(
     port: Port = None,
     chain: Annotated[

@@ -324,7 +324,7 @@ def _execute(job: Job, draft: Path) -> tuple[Word, str]:
                 _literal(draft / EXECUTED),
                 {**job.parameters, "result_path": str(draft / RESULT)},
                 kernel_name="python3",
-                kernel_manager_class=_kernel(Path(short), job.environment),
+                kernel_manager_class=kernel_manager(Path(short), job.environment),
                 cwd=str(job.cwd),
                 progress_bar=False,
                 request_save_on_cell_execute=False,
@@ -363,7 +363,7 @@ def _papermill() -> Any:
             del sys.modules[_GRAMMARS]
 
 
-def _kernel(folder: Path, environment: Mapping[str, str]) -> Any:
+def kernel_manager(folder: Path, environment: Mapping[str, str]) -> Any:
     """A kernel manager for the Python that runs us, whatever kernels the user has installed.
 
     Its sockets are files in `folder` (no TCP port, nobody else can connect), which must be short:
