@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from maxlib.execution.broker import Rejection
 from maxlib.market.bars import RTH_OPEN
 from maxlib.market.contract import Contract, Leg, package_name
+from maxlib.regimes.router import Volatility
 from maxlib.trading.orders import Fill, Order
 
 Rows = NDArray[np.void]
@@ -75,6 +76,13 @@ class SignalSeen(NamedTuple):
     sigma: float
 
 
+class VolatilitySeen(NamedTuple):
+    """A reading of volatility, known at the close of `bar`; the same one again changes nothing."""
+
+    bar: Bar
+    seen: Volatility
+
+
 class OrderFilled(NamedTuple):
     """The broker executed an order; `bar` is the bar it happened in."""
 
@@ -94,7 +102,7 @@ class TapeEnded(NamedTuple):
     bar: Bar
 
 
-Event = BarClosed | SignalSeen | OrderFilled | OrderRejected | TapeEnded
+Event = BarClosed | SignalSeen | VolatilitySeen | OrderFilled | OrderRejected | TapeEnded
 
 
 class Submit(NamedTuple):

@@ -27,6 +27,7 @@ from maxlib.engine.events import (
     Submit,
     TapeEnded,
     Trade,
+    VolatilitySeen,
 )  # fmt: skip
 from maxlib.engine.position import Position
 from maxlib.engine.snapshot import numbers, position_in, position_out, trade_in
@@ -38,6 +39,8 @@ from maxlib.market.instruments import instrument
 from maxlib.options.desk import Desk, DeskConfig, Market
 from maxlib.options.expiry import ending, worst_cents
 from maxlib.options.unwind import unwind
+from maxlib.risk.guard import Fitted, Guard, GuardConfig
+from maxlib.risk.safety import Ask
 from maxlib.risk.sizing import Allowed, Denial, RiskConfig, admit, size
 from maxlib.strategies.signal import DISTANCE, FRACTION
 from maxlib.trading.ledger import Ledger
@@ -46,13 +49,24 @@ from maxlib.trading.plan import ExitPlan
 
 
 class MachineConfig(Config):
-    """What the machine needs besides the strategy."""
+    """What the machine needs besides the strategy's step.
+
+    strategy : its kind, by which the guard's states let it trade
+    guard : regimes, risk and safety manager; null = the review of `risk` alone
+    """
 
     symbol: str = "QQQ"
     desk: DeskConfig = DeskConfig()
     fills: FillConfig = FillConfig()
     exits: ExitPlan = ExitPlan()
     risk: RiskConfig = RiskConfig()
+    strategy: str = ""
+    guard: GuardConfig | None = None
+
+    @property
+    def routed(self) -> bool:
+        """Whether a router of regimes wants readings of volatility."""
+        return self.guard is not None and self.guard.regimes is not None
 
 
 class Machine:
@@ -75,6 +89,8 @@ class Machine:
         self.last_exit = 0
         self.halted = False
         """No order that adds risk is sent; what is open is watched and left as planned."""
+        self.guard: Guard | None = None
+        """Made at the first event that it is asked about, since it begins with a trading day."""
 
     @property
     def equity_cents(self) -> int:
@@ -92,10 +108,16 @@ class Machine:
 
     def handle(self, event: Event) -> list[Command]:
         """Take one event, return what is to be done, in order."""
+        commands = self._handle(event)
+        return commands if self.guard is None else [*self._news(self.guard), *commands]
+
+    def _handle(self, event: Event) -> list[Command]:
         if isinstance(event, BarClosed):
             return self._bar(event)
         if isinstance(event, SignalSeen):
             return self._signal(event)
+        if isinstance(event, VolatilitySeen):
+            return self._volatility(event)
         if isinstance(event, OrderFilled):
             return self._filled(event.fill, event.bar)
         if isinstance(event, OrderRejected):
@@ -114,35 +136,21 @@ class Machine:
             "sigma": signal.sigma,
         })  # fmt: skip
         said: list[Command] = [seen]
-        verdict: Allowed | Denial | None = (
-            Denial("HALTED", 0, 0)
-            if self.halted
-            else admit(
-                self.config.risk,
-                open_positions=len(self.positions),
-                minutes_to_close=bar.minutes_left,
-                formed_at=signal.formed_at,
-                last_exit=self.last_exit,
-            )
-        )
+        verdict: Allowed | Denial | None = self._admitted(signal)
         legs: tuple[Leg, ...] = ()
+        cost = 0
         if verdict is None:
             plan = self.config.exits
             market = Market(bar.ts, bar.close, bar.minutes_left, signal.sigma, bar.session_minutes)
             target = levels(signal, plan, bar.close)[1]
             hold = min(plan.hold_minutes, bar.minutes_left - plan.force_close_minutes)
             offer = self.desk.offer(signal.side, market, bar.day, target, hold)
-            legs = offer.legs
+            legs, cost = offer.legs, offer.cost_cents
             if offer.why:
                 package = package_name(legs) if legs else None
                 said.append(Record(bar.ts, "selected", {"package": package, "why": offer.why}))
             verdict = (
-                size(
-                    self.config.risk,
-                    equity_cents=self.equity_cents,
-                    cash_cents=self.free_cents,
-                    cost_cents=offer.cost_cents,
-                )
+                self._sized(bar, cost, offer.best)
                 if legs
                 else Denial("NO_STRUCTURE", self.config.desk.min_reward_risk, offer.best)
             )
@@ -154,7 +162,80 @@ class Machine:
         oid = order_id(self.run, number, "open", bar.ts)
         order = Order(oid, number, legs, verdict.quantity, "open", bar.ts)
         self.positions[number] = Position(number, signal, order)
+        self.positions[number].asked_cents = cost * verdict.quantity
+        if self.config.guard is not None:
+            self._guarded(bar).entered(bar.ts, self.config.strategy, self.config.guard.book)
         return [*said, _order_record(order), Submit(order)]
+
+    def _admitted(self, signal: SignalSeen) -> Denial | None:
+        """Whether an entry may be thought of, before anything is quoted: halt, review, then the guard."""
+        bar = signal.bar
+        if self.halted:
+            return Denial("HALTED", 0, 0)
+        denial = admit(
+            self.config.risk,
+            open_positions=len(self.positions),
+            minutes_to_close=bar.minutes_left,
+            formed_at=signal.formed_at,
+            last_exit=self.last_exit,
+        )
+        if denial is not None or self.config.guard is None:
+            return denial
+        guard = self._guarded(bar)
+        guard.mark(bar.ts, bar.day, self.equity_cents)
+        return guard.admit(self._ask(bar, self.config.guard))
+
+    def _sized(self, bar: Bar, cost_cents: int, reward_risk: float) -> Allowed | Denial:
+        """How many units: the review's number, which the guard may make smaller."""
+        found = size(
+            self.config.risk,
+            equity_cents=self.equity_cents,
+            cash_cents=self.free_cents,
+            cost_cents=cost_cents,
+        )
+        if self.config.guard is None or isinstance(found, Denial):
+            return found
+        ratio = reward_risk if math.isfinite(reward_risk) else None  # nobody asked for a ratio
+        ask = self._ask(bar, self.config.guard)
+        fitted = self._guarded(bar).fit(ask, cost_cents, found.quantity, ratio)
+        return Allowed(fitted.quantity) if isinstance(fitted, Fitted) else fitted
+
+    # --- the guard
+
+    def _guarded(self, bar: Bar) -> Guard:
+        if self.guard is None:
+            assert self.config.guard is not None
+            self.guard = Guard(self.config.guard, self.ledger.start_cents, bar.day)
+        return self.guard
+
+    def _ask(self, bar: Bar, config: GuardConfig) -> Ask:
+        """An entry of this moment. One machine trades one book."""
+        count = len(self.positions)
+        exposure = sum(
+            p.asked_cents if p.entry is None else max(0, p.cost_cents * self.instrument.multiplier)
+            for p in self.positions.values()
+        )
+        return Ask(bar.ts, self.config.strategy, config.book, count, count, exposure)
+
+    def _volatility(self, event: VolatilitySeen) -> list[Command]:
+        bar = event.bar
+        change = self._guarded(bar).volatility(bar.ts, event.seen)
+        commands: list[Command] = []
+        if change is not None and change.close_all:
+            for position in self.positions.values():
+                if units := position.free_quantity:
+                    commands += self._leave(position, bar.ts, "regime", units, None)
+        return commands
+
+    def _news(self, guard: Guard) -> list[Command]:
+        """What the guard noted; its denials are journaled as denials."""
+        return [
+            Record(news.ts, "guard", {
+                "what": news.kind, "severity": news.severity, "message": news.message, "details": news.details
+            })
+            for news in guard.news()
+            if news.kind != "denied"
+        ]  # fmt: skip
 
     def _entered(self, position: Position, fill: Fill, bar: Bar) -> None:
         signal, plan = position.signal, self.config.exits
@@ -284,10 +365,13 @@ class Machine:
         record = Record(ts, "fill", said)
         if order.purpose == "open":
             self._entered(position, fill, bar)
+            self._mark(ts, bar, bar.day)
             return [record]
+        # What expires belongs to its own day, also if the bar that shows it is the next morning's.
+        self._mark(ts, bar, position.signal.bar.day if order.purpose == "expiry" else bar.day)
         position.pending.pop(order.id, None)
         if not position.held:
-            return [record, self._closed(position, fill, ts)]
+            return [record, self._closed(position, fill, ts, bar)]
         left = order.quantity - fill.quantity
         if left > 0:  # what is left of it asks again at the next moment of the market, not at this one
             later = fill.ts if fill.ts == bar.ts else fill.ts + 1
@@ -302,7 +386,12 @@ class Machine:
         assert order.trigger is not None
         return self._settle(position, ts, order.trigger, "tape_end", ts)
 
-    def _closed(self, position: Position, fill: Fill, ts: int) -> Record:
+    def _mark(self, ts: int, bar: Bar, day: int) -> None:
+        """Equity at cost changes with fills only, so the guard looks at it then."""
+        if self.config.guard is not None:
+            self._guarded(bar).mark(ts, day, self.equity_cents)
+
+    def _closed(self, position: Position, fill: Fill, ts: int, bar: Bar) -> Record:
         entry = position.entry
         assert entry is not None
         del self.positions[position.number]
@@ -322,6 +411,8 @@ class Machine:
         )  # fmt: skip
         self.trades.append(trade)
         self.last_exit = fill.ts
+        if self.config.guard is not None:
+            self._guarded(bar).closed(ts, trade.pnl_cents, self.equity_cents)
         return Record(ts, "closed", {
             "trade": trade.number, "contract": trade.name, "quantity": trade.quantity,
             "pnl_cents": trade.pnl_cents, "fee_cents": trade.fee_cents, "reason": trade.reason,
@@ -374,6 +465,7 @@ class Machine:
             "fee_cents": self.ledger.fee_cents, "held": list(self.ledger.held.items()),
             "denials": self.denials, "signals": self.signals, "entered": self.entered,
             "last_exit": self.last_exit, "halted": self.halted,
+            "guard": None if self.guard is None else self.guard.snapshot(),
             "trades": [numbers(t) for t in self.trades],
             "positions": [position_out(p) for p in self.positions.values()],
         })  # fmt: skip
@@ -385,6 +477,10 @@ class Machine:
         self.ledger.held = {Contract(*contract): count for contract, count in state["held"]}
         self.denials, self.signals, self.entered = dict(state["denials"]), state["signals"], state["entered"]
         self.last_exit, self.halted = state["last_exit"], state["halted"]
+        if state["guard"] is not None:
+            assert self.config.guard is not None
+            self.guard = Guard(self.config.guard, self.ledger.start_cents, 0)
+            self.guard.restore(state["guard"])
         self.trades = [trade_in(row) for row in state["trades"]]
         self.positions = {row["number"]: position_in(row) for row in state["positions"]}
 

@@ -22,6 +22,7 @@ from maxlib.engine.events import (
     SignalSeen,
     Submit,
     TapeEnded,
+    VolatilitySeen,
 )  # fmt: skip
 from maxlib.engine.machine import Machine
 from maxlib.execution.broker import Rejection, SimulatedBroker
@@ -30,6 +31,7 @@ from maxlib.journal.chain import Journal
 from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.options.desk import Market
 from maxlib.options.volatility import REALISED
+from maxlib.regimes.router import Volatility
 from maxlib.trading.orders import Order
 
 Rows = NDArray[np.void]
@@ -67,6 +69,10 @@ class Shell:
     def close(self, bar: Bar, rows: Rows, sigma: float, exits: dict[int, Any] | None = None) -> None:
         """The bar is complete: let the machine watch its positions."""
         self._execute(self.machine.handle(BarClosed(bar, rows, exits)), bar, sigma)
+
+    def volatility(self, bar: Bar, seen: Volatility, sigma: float) -> None:
+        """A reading of volatility, known at this bar's close."""
+        self._execute(self.machine.handle(VolatilitySeen(bar, seen)), bar, sigma)
 
     def signal(self, bar: Bar, signal: Any, sigma: float) -> None:
         """The strategy signalled at this bar's close. `signal` is a `Signal` record."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from maxlib.core.canonical import canonical, sha256
 from maxlib.core.config import config_hash
 from maxlib.core.errors import DataError, InvariantError
-from maxlib.engine.backtest import Stepper, to_bar
+from maxlib.engine.backtest import Stepper, Streams, to_bar
 from maxlib.engine.durable import DurableJournal
 from maxlib.engine.events import Bar, OrderFilled, OrderRejected
 from maxlib.engine.machine import Machine, MachineConfig
@@ -191,11 +191,9 @@ class Trader:
         return sha256(canonical(self._state()))
 
     def _state(self) -> dict[str, Any]:
-        strategy, volatility = self._stepper.snapshot()
         return {
             "machine": json.loads(self.shell.machine.snapshot()),
-            "strategy": base64.b64encode(strategy).decode(),
-            "volatility": base64.b64encode(volatility).decode(),
+            "streams": _text(self._stepper.snapshot()),
             "waiting": [order.id for order in self.shell.waiting],
             "last": self.last_bar,
             "sigma": self.sigma,
@@ -217,19 +215,18 @@ class Trader:
         if state is not None:
             self._restore(state)
         elif body is not None:
-            self._stepper.restore((base64.b64decode(body["strategy"]), base64.b64decode(body["volatility"])))
+            self._stepper.restore(_streams(body["streams"]))
             self.journal.append(0, "start", body)  # the stamp is in it already
         else:
             if self._history is not None and len(self._history):
                 self._stepper.warm(self._history)
-            strategy, volatility = (base64.b64encode(x).decode() for x in self._stepper.snapshot())
-            self.journal.append(0, "start", {**self._first, "strategy": strategy, "volatility": volatility})
+            self.journal.append(0, "start", {**self._first, "streams": _text(self._stepper.snapshot())})
             self.journal.commit()
 
     def _restore(self, state: dict[str, Any]) -> None:
         machine = self.shell.machine
         machine.restore(state["machine"])
-        self._stepper.restore((base64.b64decode(state["strategy"]), base64.b64decode(state["volatility"])))
+        self._stepper.restore(_streams(state["streams"]))
         entries = [p.entry_order for p in machine.positions.values() if p.entry is None]
         exits = [order for p in machine.positions.values() for order in p.pending.values()]
         orders = {order.id: order for order in (*entries, *exits)}
@@ -252,3 +249,12 @@ class Trader:
             else:
                 self.command(body["name"], entry.ts, body["why"])
         self.journal.commit()
+
+
+def _text(streams: Streams) -> list[str]:
+    return [base64.b64encode(state).decode() for state in streams]
+
+
+def _streams(text: list[str]) -> Streams:
+    strategy, volatility, daily = (base64.b64decode(state) for state in text)
+    return strategy, volatility, daily

@@ -100,7 +100,7 @@ def _world(run: Run, config: MachineConfig, volatility: float, spread: float, de
             "fills": fills.model_copy(update={"latency_bars": fills.latency_bars + delay}),
         }
     )
-    return play(run.bars, run.out, run.sigma, settings, "band", journal=Silent())
+    return play(run.bars, run.out, run.sigma, settings, "band", known=run.readings, journal=Silent())
 
 
 def _per_contract(run: Run) -> tuple[float | None, float | None]:

@@ -32,6 +32,7 @@ class HonestAccounting:
         self.account_usd = run.start_cents / 100
         self._config = config
         self._sigma = run.sigma
+        self._known = run.readings
         known = [trade.known_at for trade in run.trades]
         self._at = np.searchsorted(run.bars["ts"], np.array(sorted(known), np.int64))
         self._own = run.out["signal"][self._at].copy()
@@ -53,7 +54,7 @@ class HonestAccounting:
             same = (where < len(self._at)) & (self._at[np.minimum(where, len(self._at) - 1)] == entries.at)
             same[same] &= self._own["side"][where[same]] == entries.side[same]
             signals[entries.at[same]] = self._own[where[same]]
-        run = play(self.bars, out, self._sigma, self._config, "placebo", journal=Silent())
+        run = play(self.bars, out, self._sigma, self._config, "placebo", known=self._known, journal=Silent())
         return Booked(np.array([trade.pnl_cents for trade in run.trades], float) / 100)
 
     def _plans(self, entries: Entries) -> Rows:

@@ -17,6 +17,7 @@ from maxlib.engine.machine import MachineConfig
 from maxlib.execution.fills import FillConfig
 from maxlib.options.desk import DeskConfig
 from maxlib.research.published.config import PublishedConfig
+from maxlib.risk.guard import GuardConfig
 from maxlib.risk.sizing import RiskConfig
 from maxlib.strategies.config import StrategyConfig
 from maxlib.trading.plan import ExitPlan
@@ -52,6 +53,7 @@ class Scenario(Config):
     title, about : for the report's head
     volatility : what options are priced from: "realised", the closes of the 20 sessions before, or
         "vix", the VIX close of the day before (`data.vix`, or the simulator's)
+    guard : regimes, risk and safety manager; null = nothing but `risk` stands between signal and order
     published : how the claim was booked, for the autopsy; nothing that trades reads it
     notes : sentences for the report, such as why a figure differs from a reference
     """
@@ -66,6 +68,7 @@ class Scenario(Config):
     fills: FillConfig = FillConfig()
     exits: ExitPlan = ExitPlan()
     risk: RiskConfig = RiskConfig()
+    guard: GuardConfig | None = None
     published: PublishedConfig = PublishedConfig()
     claims: Claims | None = None
     notes: tuple[str, ...] = Field(default=(), strict=False)
@@ -74,8 +77,9 @@ class Scenario(Config):
     def machine(self) -> MachineConfig:
         """The machine's part of the settings."""
         return MachineConfig(
-            symbol=self.data.symbol, desk=self.desk, fills=self.fills, exits=self.exits, risk=self.risk
-        )
+            symbol=self.data.symbol, desk=self.desk, fills=self.fills, exits=self.exits, risk=self.risk,
+            strategy=self.strategy.kind, guard=self.guard,
+        )  # fmt: skip
 
 
 def folders() -> list[Path]:

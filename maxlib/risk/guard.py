@@ -55,11 +55,13 @@ class GuardConfig(Config):
     limits : losses, sizes and books
     safety : validations, breakers and health
     regimes : states of volatility; null = there is no router, every strategy may trade at any time
+    book : whose positions a machine's are
     """
 
     limits: LimitsConfig = LimitsConfig()
     safety: SafetyConfig = SafetyConfig()
     regimes: RegimeConfig | None = RegimeConfig()
+    book: BookName = "conservative"
 
 
 class Fitted(NamedTuple):

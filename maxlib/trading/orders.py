@@ -8,7 +8,7 @@ from maxlib.core.canonical import sha256
 from maxlib.market.contract import Contract, Leg, package_name
 
 Side = Literal["buy", "sell"]
-Purpose = Literal["open", "stop", "tp1", "tp2", "time", "expiry", "tape_end"]
+Purpose = Literal["open", "stop", "tp1", "tp2", "time", "regime", "expiry", "tape_end"]
 
 
 class Order(NamedTuple):

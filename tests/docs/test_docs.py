@@ -19,6 +19,7 @@ from maxlib.execution.fills import Refusal
 from maxlib.options.structures import KINDS
 from maxlib.research import run, scenario
 from maxlib.research.verdict import Verdict
+from maxlib.risk.codes import MEANING as GUARD_MEANING
 from maxlib.risk.sizing import DenialCode, RiskConfig
 from maxlib.trading.orders import Purpose
 from tests.docs import pages
@@ -288,7 +289,12 @@ def test_journal_kinds_and_fields_are_those_of_the_machine(demo: Any) -> None:
         for entry in done.run.journal.entries:
             seen.setdefault(entry.kind, set()).update(set(json.loads(entry.body)) - {"simulated"})
     assert {kind: rows[kind] for kind in seen} == seen
-    assert set(rows) - set(seen) <= {"rejected", "expired"}
+    assert set(rows) - set(seen) <= {"rejected", "expired", "guard"}
+
+
+def test_guard_codes_shown_are_those_of_the_code() -> None:
+    shown = {row[0].strip("`"): row[1] for row in table("risk.md", "guard codes")}
+    assert shown == GUARD_MEANING
 
 
 def test_purposes_shown_are_those_of_the_code() -> None:
