@@ -475,6 +475,23 @@ def doctor(
 
 
 @app.command()
+def report(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Folders of a paper trader, one a date; the newest is reported.")
+    ],
+) -> None:
+    """Write a paper trader's daily report. Exit code 1 if it has drifted from its backtest."""
+    from maxlib.app import daily, runner
+
+    outcome = daily.write(folders)
+    if outcome.verdict == "failed":
+        raise MaxTraderError(outcome.message)
+    print(outcome.message)
+    print(f"Report: {outcome.report}")
+    raise typer.Exit(runner.exit_code([outcome]))
+
+
+@app.command()
 def lab(
     port: Port = None,
     chain: Annotated[

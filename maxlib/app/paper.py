@@ -108,7 +108,10 @@ class PaperTrader:
         self.settings = {"scenario": scenario.model_dump(mode="json"), "day": chosen, "speed": speed}
         run = f"{config_hash(scenario)[:16]}-{chosen}"
         label = label_of(tape.simulated)
-        identity = {"label": label, "day": chosen, "data_sha256": tape.sha256, "code_version": code_version()}
+        identity = {
+            "label": label, "day": chosen, "data_sha256": tape.sha256, "code_version": code_version(),
+            "scenario": scenario.model_dump(mode="json"),
+        }  # fmt: skip
         self.trader = Trader(
             self.folder,
             scenario.strategy.build(),
