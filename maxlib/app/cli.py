@@ -51,6 +51,27 @@ Port = Annotated[
 BarsFile = Annotated[str, typer.Argument(help="A CSV or Parquet file of one-minute bars.")]
 Day = Annotated[str, typer.Option("--day", help="New York date, as 2025-01-31; default: the last.")]
 Speed = Annotated[float, typer.Option("--speed", help="Times market speed; 0 = as fast as it goes.")]
+PaperSpeed = Annotated[
+    float | None,
+    typer.Option("--speed", help="Times market speed, 60 if not told; 0 = as fast as it goes."),
+]
+VenueName = Annotated[
+    str,
+    typer.Option(
+        "--venue",
+        help="tape: the scenario's own bars; fake: the same over a fake vendor on this machine; "
+        "massive: today's market, with the key from the environment.",
+    ),
+]
+BrokerName = Annotated[
+    str,
+    typer.Option(
+        "--broker",
+        help="simulated: own fills at modelled quotes; dry-run: no order is sent; fake: a fake account on "
+        "this machine; alpaca: your paper account, with keys from the environment.",
+    ),
+]
+Delayed = Annotated[bool, typer.Option("--delayed", help="Of massive, the 15-minute delayed stream.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for reports.")]
 AccountingName = Annotated[
     str, typer.Option("--accounting", help="honest, published, or published_itm (the champion's).")
@@ -376,13 +397,11 @@ def _serve(name: str, notebook: Path, port: int | None, parameters: dict[str, An
 @app.command()
 def paper(
     scenario: ScenarioName,
-    venue: Annotated[
-        str, typer.Option("--venue", help="fake: the scenario's own bars, at a speed.")
-    ] = "fake",
+    venue: VenueName = "tape",
+    delayed: Delayed = False,
+    broker: BrokerName = "simulated",
     day: Day = "",
-    speed: Annotated[
-        float, typer.Option("--speed", help="Times market speed; 0 = as fast as it goes.")
-    ] = 60.0,
+    speed: PaperSpeed = None,
     folder: Annotated[
         Path | None, typer.Option("--folder", help="Journal and state; default: var/paper/SCENARIO-DAY.")
     ] = None,
@@ -393,13 +412,13 @@ def paper(
     """Run the paper trader. Own simulated fills; a restart goes on where it stopped."""
     import asyncio
 
+    from maxlib.app import brokers, venues
     from maxlib.app.paper import ADDRESS, PaperTrader
     from maxlib.research import scenario as scenario_file
 
-    if venue != "fake":
-        raise ConfigError(f"--venue {venue}: should be fake; live feeds and brokers are not connected yet")
+    opened, filled_by = venues.venue(venue, delayed=delayed), brokers.broker(broker)
     chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
-    trader = PaperTrader(chosen, folder, day=day, speed=speed)
+    trader = PaperTrader(chosen, folder, day=day, speed=speed, venue=opened, broker=filled_by)
     print(f"Paper trader: {trader.recovery_sentence}", flush=True)
     print(f"API and token: {trader.folder / ADDRESS}; Ctrl-C stops, a new start goes on.", flush=True)
     asyncio.run(trader.run(port, stay=stay))
@@ -410,10 +429,11 @@ def paper(
 def supervise(
     scenario: ScenarioName,
     folder: Annotated[Path, typer.Option("--folder", help="Journal and state of the trader.")],
+    venue: VenueName = "tape",
+    delayed: Delayed = False,
+    broker: BrokerName = "simulated",
     day: Day = "",
-    speed: Annotated[
-        float, typer.Option("--speed", help="Times market speed; 0 = as fast as it goes.")
-    ] = 60.0,
+    speed: PaperSpeed = None,
     stay: Annotated[bool, typer.Option("--stay/--exit", help="Serve on after the last bar.")] = True,
     clear: Annotated[
         bool, typer.Option("--clear", help="Start although the last supervisor gave up.")
@@ -421,15 +441,18 @@ def supervise(
     overrides: Overrides = None,
 ) -> None:
     """Keep the paper trader running. Restarts it when it ends or hangs; Ctrl-C ends both."""
+    from maxlib.app import brokers, venues
     from maxlib.app.alerts import notifier
-    from maxlib.data.tape import load as load_tape
-    from maxlib.engine.live import label_of
     from maxlib.ops.supervisor import supervise as keep
     from maxlib.research import scenario as scenario_file
 
     chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
-    notices = notifier(folder / "supervisor-notices", label_of(load_tape(chosen.data).simulated))
-    told = [scenario, "--folder", str(folder), "--day", day, "--speed", str(speed)]
+    venues.venue(venue, delayed=delayed)  # what cannot be is told here, once
+    brokers.broker(broker).check(chosen.machine, live=venue == "massive")
+    notices = notifier(folder / "supervisor-notices", venues.label_of_venue(venue, chosen, delayed=delayed))
+    told = [scenario, "--folder", str(folder), "--venue", venue, "--broker", broker, "--day", day]
+    told += ["--delayed"] if delayed else []
+    told += [] if speed is None else ["--speed", str(speed)]
     told += ["--stay" if stay else "--exit"]
     for pair in overrides or []:
         told += ["-p", pair]

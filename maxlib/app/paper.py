@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import json
 import os
 import secrets
@@ -19,14 +20,17 @@ from typing import Final
 
 from maxlib.app.alerts import Alerts, notifier
 from maxlib.app.api import Asked, Events, application
+from maxlib.app.brokers import SIMULATED, Account, Broker
+from maxlib.app.feeds import BEAT_SECONDS, Condition, Gap, Minute, Word
+from maxlib.app.venues import Open, tape
 from maxlib.core.config import config_hash
-from maxlib.core.errors import ConfigError, DataError
+from maxlib.core.errors import ConfigError
 from maxlib.core.files import write_atomic
-from maxlib.data.tape import load as load_tape
-from maxlib.engine.backtest import Rows
-from maxlib.engine.live import LiveSession, Request, label_of
-from maxlib.engine.replay import session_days, span
+from maxlib.engine.backtest import Rows, to_bar
+from maxlib.engine.live import LiveSession, Request
 from maxlib.engine.trader import Trader
+from maxlib.execution.alpaca.books import Blocked, Correction, ExternalTagged, PositionAdopted
+from maxlib.market.calendar import to_ns
 from maxlib.ops.events import Event
 from maxlib.ops.heartbeat import Heart
 from maxlib.ops.killswitch import KillSwitch
@@ -34,42 +38,14 @@ from maxlib.ops.notify import Notifier
 from maxlib.ops.supervisor import HEARTBEAT
 from maxlib.ops.watchdog import Watchdog
 from maxlib.research.provenance import code_version
-from maxlib.research.run import level_of
 from maxlib.research.scenario import Scenario
+from maxlib.risk.sizing import Denial
 
 HOST: Final = "127.0.0.1"
-BEAT_SECONDS: Final = 1.0
-"""The loop shows life at least so often while it waits for a bar."""
+CONNECT_SECONDS: Final = 10.0
+"""A start waits so long for the broker, and an end for its last orders; then it goes on and says so."""
 ADDRESS: Final = "api.json"
 """In the trader's folder, readable by its user only: where the API is and its token."""
-
-
-class TapeFeed:
-    """The bars of one date, at a multiple of market speed; the clock is the market's.
-
-    Parameters
-    ----------
-    speed : market minutes a minute; 0 = as fast as they are taken
-    """
-
-    def __init__(self, bars: Rows, speed: float) -> None:
-        self.bars = bars
-        self.clock: int = int(bars["ts"][0])
-        self._pause = 60.0 / speed if speed > 0 else 0.0
-
-    async def rows(self, after: int | None) -> AsyncIterator[int | None]:
-        """Indices of the bars that end after `after`, each when it is complete; None while it waits."""
-        for i in range(len(self.bars)):
-            if after is not None and int(self.bars["ts"][i]) <= after:
-                continue
-            left = self._pause
-            while left > BEAT_SECONDS:
-                await asyncio.sleep(BEAT_SECONDS)
-                left -= BEAT_SECONDS
-                yield None
-            await asyncio.sleep(left)
-            self.clock = int(self.bars["ts"][i])
-            yield i
 
 
 class PaperTrader:
@@ -77,9 +53,11 @@ class PaperTrader:
 
     Parameters
     ----------
-    folder : journal and address of this trader; None = var/paper/SCENARIO-DAY
+    folder : journal and address of this trader; None = var/paper/SCENARIO-DAY, with the venue's name
     day : New York date as 2025-01-31; "" = the tape's last session
-    speed : see `TapeFeed`
+    speed : times market speed, 0 = as fast as it goes; None = the venue's own
+    venue : where its minutes come from (`maxlib.app.venues`)
+    broker : what becomes of its orders (`maxlib.app.brokers`)
     told : where notices go; by default to the services of the environment, or the log
     """
 
@@ -89,43 +67,47 @@ class PaperTrader:
         folder: Path | None = None,
         *,
         day: str = "",
-        speed: float = 60.0,
+        speed: float | None = None,
+        venue: Open = tape,
+        broker: Broker = SIMULATED,
         told: Notifier | None = None,
     ) -> None:
-        if not 0.0 <= speed <= 1e6:
-            raise ConfigError(f"--speed {speed}: should be from 0 (as fast as possible) to 1000000")
-        tape = load_tape(scenario.data)
-        days = {str(d): d for d in session_days(tape.bars)}
-        if not days or day not in ("", *days):
-            raise DataError(f"--day {day}: {tape.name} has no session then; it has {_range(list(days))}")
-        chosen = day or max(days)
-        first, last = span(tape.bars, days[chosen])
-        level = level_of(scenario, tape)
-        self._level = None if level is None else level[first:last]
-        self.feed = TapeFeed(tape.bars[first:last], speed)
-        self.folder = folder or Path("var") / "paper" / f"{scenario.name}-{chosen}"
-        self._name = f"{scenario.name} on {chosen}"
-        self.settings = {"scenario": scenario.model_dump(mode="json"), "day": chosen, "speed": speed}
-        run = f"{config_hash(scenario)[:16]}-{chosen}"
-        label = label_of(tape.simulated)
-        identity = {
-            "label": label, "day": chosen, "data_sha256": tape.sha256, "code_version": code_version(),
+        market = venue(scenario, folder, day, speed)
+        broker.check(scenario.machine, live=market.label in ("PAPER", "DELAYED"))
+        self.feed, self.folder = market.feed, market.folder
+        self._level = market.level
+        self._name = f"{scenario.name} on {market.day}"
+        self.settings = {
             "scenario": scenario.model_dump(mode="json"),
-        }  # fmt: skip
+            "day": market.day,
+            "venue": market.name,
+            "speed": market.speed,
+            "broker": broker.name,
+        }
         self.trader = Trader(
             self.folder,
             scenario.strategy.build(),
             scenario.machine,
-            run=run,
-            identity=identity,
-            simulated=tape.simulated,
-            history=tape.bars[:first],
+            run=f"{config_hash(scenario)[:16]}-{market.day}",
+            identity={
+                **market.identity,
+                "broker": broker.name,
+                "code_version": code_version(),
+                "scenario": scenario.model_dump(mode="json"),
+            },
+            simulated=market.simulated,
+            fills=broker.fills,
+            history=market.history,
         )
-        self.session = LiveSession(self.trader, label=label, strategy=scenario.strategy.kind)
+        self.session = LiveSession(self.trader, label=market.label, strategy=scenario.strategy.kind)
         self.switch = KillSwitch(self.folder / "kill.json")
         self._heart = Heart(self.folder / HEARTBEAT)
         self.events = Events()
-        self.alerts = Alerts(told or notifier(self.folder / "notices", label), self.session)
+        self.alerts = Alerts(told or notifier(self.folder / "notices", market.label), self.session)
+        self._standing = market.speed == 0
+        self._since = to_ns(dt.date.fromisoformat(market.day), 0)
+        self._connect = broker.connect
+        self._account: Account | None = None
         self._obey()
         self.token = secrets.token_urlsafe(24)
         self._stop = asyncio.Event()
@@ -210,7 +192,8 @@ class PaperTrader:
         self.alerts.tell(Event.STARTUP, self.recovery_sentence)
         try:
             with Watchdog(self.folder) as dog:
-                await self._trade(dog)
+                async with self._connected():
+                    await self._trade(dog)
                 while stay and not self._stop.is_set():
                     self._alive(dog)
                     with contextlib.suppress(TimeoutError):
@@ -231,35 +214,127 @@ class PaperTrader:
         self._obey()
 
     async def _trade(self, dog: Watchdog) -> None:
-        last = self.trader.last_bar
-        async for i in self.feed.rows(last.ts if last else None):
-            self._alive(dog)
-            if self._stop.is_set() or self.session.phase == "STOPPED":
-                return
-            if i is None:
-                continue
-            level = None if self._level is None else float(self._level[i])
-            before = len(self.session.marks())
-            try:
-                self.session.bar(self.feed.bars[i : i + 1], level)
-            except Exception:
-                self.alerts.tell(Event.LOOP_ERROR, self.session.fault)
-                raise
-            self.events.publish({"event": "bar", "bar": self.session.bars[-1].model_dump(mode="json")})
-            for mark in self.session.marks(before):
-                self.events.publish({"event": mark.kind, "mark": mark.model_dump(mode="json")})
-                self.alerts.mark(mark, self.feed.clock)
+        async with contextlib.aclosing(self.feed.words(self.trader.last_bar)) as words:
+            async for word in words:
+                self._alive(dog)
+                if self._stop.is_set() or self.session.phase == "STOPPED":
+                    return
+                self._take(word)
+                await self._carry()
         if not self.trader.finished:
+            await self._end_orders()
             self.trader.finish()
             self.session.ask("stop", self.feed.clock)
             self._tell_phase("the tape has ended")
             self.alerts.tell(Event.MARKET_CLOSED, f"{self._name}: the session is over")
             self.alerts.summary()
 
+    def _take(self, word: Word) -> None:
+        if isinstance(word, Minute):
+            self._bar(word.row)
+        elif isinstance(word, Gap):
+            self.session.gap(word.start, word.end, word.minutes, self.feed.clock)
+            self.alerts.tell(Event.HEALTH, f"{word.minutes} minutes are missing for good")
+        elif isinstance(word, Condition) and self.session.feed(word.denial, self.feed.clock, word.why):
+            now = self.session.status(self.feed.clock).feed
+            self.events.publish({"event": "feed", "feed": now})
+            self.alerts.tell(Event.HEALTH, f"no entries: {now}" if now else "the feed is well again")
+
+    def _bar(self, row: Rows) -> None:
+        before = len(self.session.marks())
+        try:
+            self.session.bar(row, self._level(row))
+        except Exception:
+            self.alerts.tell(Event.LOOP_ERROR, self.session.fault)
+            raise
+        if self._account is not None and self._account.fake is not None:
+            self._account.fake.see(to_bar(row[0]), self.trader.sigma)
+        self.events.publish({"event": "bar", "bar": self.session.bars[-1].model_dump(mode="json")})
+        self._tell_marks(before)
+
+    def _tell_marks(self, before: int) -> None:
+        for mark in self.session.marks(before):
+            self.events.publish({"event": mark.kind, "mark": mark.model_dump(mode="json")})
+            self.alerts.mark(mark, self.feed.clock)
+
+    # --- the broker
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[None]:
+        """A connection to the broker, if there is one; its failure ends the trader."""
+        if self._connect is None:
+            yield
+            return
+        account = self._account = self._connect(self.trader, self, lambda: self.feed.clock, self._since)
+        self._carrying = carrying = asyncio.create_task(account.courier.run())
+        waiting = asyncio.create_task(account.courier.ready.wait())
+        try:
+            await asyncio.wait(
+                (carrying, waiting), timeout=CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            account.courier.tell_connection()
+            yield
+        finally:
+            waiting.cancel()
+            carrying.cancel()
+            await asyncio.gather(carrying, waiting, return_exceptions=True)
+            account.close()
+
+    async def _carry(self) -> None:
+        """Let orders go out. A market that stands still waits for what becomes of them."""
+        if self._account is None:
+            return
+        if self._carrying.done():
+            self._carrying.result()
+        if self._standing:
+            await self._account.courier.settled()
+        else:
+            self._account.courier.wake()
+
+    async def _end_orders(self) -> None:
+        """Nothing may be left in the air when the day ends."""
+        if self._account is not None and not await self._account.courier.end(CONNECT_SECONDS):
+            self.alerts.tell(
+                Event.RECONCILE_MISMATCH, "the day ends, and the broker has not ended every order"
+            )
+
+    def sending(self, order_id: str) -> None:
+        """An order goes out."""
+        self.trader.sending(order_id, self.feed.clock)
+
+    def heard(self, said: Correction) -> None:
+        """The broker told something."""
+        before = len(self.session.marks())
+        try:
+            self.session.heard(said, self.feed.clock)
+        except Exception:
+            self.alerts.tell(Event.LOOP_ERROR, self.session.fault)
+            raise
+        self._tell_marks(before)
+        if isinstance(said, Blocked | PositionAdopted | ExternalTagged):
+            self.alerts.tell(Event.RECONCILE_MISMATCH, " ".join(str(part) for part in said))
+            self._tell_broker()
+
+    def connection(self, denial: Denial | None, why: str) -> None:
+        """The broker can be heard (None), or not."""
+        self.trader.connection(denial, self.feed.clock, why)
+        self._tell_broker()
+        self.alerts.tell(Event.HEALTH, why)
+
+    def leased(self, token: int) -> None:
+        """The account's lease was granted."""
+        self.trader.leased(token, self.feed.clock)
+
+    def complained(self, what: str) -> None:
+        """The broker failed to answer."""
+        self.alerts.tell(Event.SYSTEM_ERROR, what)
+
+    def _tell_broker(self) -> None:
+        now = self.session.status(self.feed.clock)
+        self.events.publish({"event": "broker", "broker": now.broker, "differences": list(now.differences)})
+
+    # --- the address
+
     def _announce(self, port: int) -> None:
         told = {"url": f"http://{HOST}:{port}", "token": self.token, "pid": os.getpid()}
         write_atomic(self.folder / ADDRESS, json.dumps(told), private=True)
-
-
-def _range(days: list[str]) -> str:
-    return f"{min(days)} to {max(days)}" if days else "none"

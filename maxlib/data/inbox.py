@@ -74,9 +74,14 @@ class Inbox:
             return self._lossy.popitem(last=False)[1][1]
         return self._kept.popleft()[1] if self._kept else None
 
+    async def filled(self) -> None:
+        """Wait until there is an event."""
+        while not len(self):
+            self._filled.clear()
+            await self._filled.wait()
+
     async def get(self) -> Event:
         """The oldest event; waits for one."""
         while (event := self.pop()) is None:
-            self._filled.clear()
-            await self._filled.wait()
+            await self.filled()
         return event

@@ -26,7 +26,7 @@ from maxlib.ops.clock import Clock
 from maxlib.ops.events import RULES, Event, Rule
 from maxlib.ops.text import Masker, plain, trim
 
-Environment = Literal["PAPER", "REPLAY", "SIMULATED"]
+Environment = Literal["PAPER", "DELAYED", "REPLAY", "SIMULATED"]
 Outcome = Literal["queued", "collapsed", "dropped", "once a day", "too often"]
 
 _LONGEST: Final = 4096  # what goes into a queue; each service trims to its own bound

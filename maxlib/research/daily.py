@@ -182,7 +182,9 @@ def _notes(days: Sequence[PaperDay], expected: Expected, tape: Tape) -> list[str
     if len(expected.signals) == 0:
         notes.append(f"{tape.name} has no session before {days[0].date}: there is nothing to compare with.")
     covered = {str(from_ordinal(int(day))) for day in session_days(tape.bars)}
-    strange = [str(day.date) for day in days if str(day.date) in covered and day.data_sha256 != tape.sha256]
+    strange = [
+        str(day.date) for day in days if day.data_sha256 not in ("", tape.sha256) and str(day.date) in covered
+    ]
     if strange:
         notes.append(
             f"The bars of the scenario are not those that the trader had on {', '.join(strange)}: their "

@@ -20,6 +20,7 @@ from maxlib.core.errors import DataError
 from maxlib.journal.chain import Entry
 from maxlib.journal.store import check
 from maxlib.market.bars import BAR
+from maxlib.market.calendar import new_york
 from maxlib.market.instruments import instrument
 from maxlib.research.scenario import Scenario
 
@@ -30,10 +31,12 @@ _TOLD: Final = frozenset({
     "start", "run", "bar", "signal", "selected", "denied", "order", "fill", "closed", "expired",
 })  # fmt: skip
 """Kinds that are shown as signals, denials or trades. All others are events of the day."""
+_ROUTINE: Final = frozenset({"sent", "lease", "FillImported", "StateMoved"})
+"""Of a broker: what every order brings."""
 
 
 class PaperTrade(NamedTuple):
-    """A closed trade. Prices are cents per share of a unit, `exit_cents` the average over partial exits."""
+    """A closed trade. Prices are cents per share of a unit, averages over partial fills."""
 
     number: int
     side: int
@@ -43,7 +46,7 @@ class PaperTrade(NamedTuple):
     exit_at: int
     entry_spot: float
     exit_spot: float
-    entry_cents: int
+    entry_cents: float
     exit_cents: float
     fee_cents: int
     slippage_cents: float
@@ -77,6 +80,8 @@ class PaperDay:
     ----------
     folder : of the trader
     label : SIMULATED, REPLAY, PAPER, …: where its market came from
+    broker : what became of its orders
+    data_sha256 : of the tape that it was played; "" = its bars came from a vendor
     bars : BAR[n] that it took
     sessions : dates with at least one regular minute among them, days since 1970
     signals : UTC ns and side of each
@@ -90,6 +95,7 @@ class PaperDay:
     scenario: Scenario
     label: str
     date: dt.date
+    broker: str
     data_sha256: str
     code_version: str
     bars: Rows = field(repr=False)
@@ -135,10 +141,11 @@ def read_day(folder: Path) -> PaperDay:
     trades, held = _trades(bodies, instrument(scenario.data.symbol).multiplier)
     return PaperDay(
         folder=folder, scenario=scenario, label=first["label"], date=dt.date.fromisoformat(first["day"]),
-        data_sha256=first.get("data_sha256", ""), code_version=first["code_version"], bars=bars,
-        sessions=session_days(bars), signals=signals, denied=tuple(_denied(bodies)), trades=tuple(trades),
-        log=tuple(_happened(bodies)), fills=len(fills), modelled=sum(body["modelled"] for body in fills),
-        open=held, finished=any(e.kind == "command" and b["name"] == "finish" for e, b in bodies),
+        broker=first["broker"], data_sha256=first.get("data_sha256", ""),
+        code_version=first["code_version"], bars=bars, sessions=session_days(bars), signals=signals,
+        denied=tuple(_denied(bodies)), trades=tuple(trades), log=tuple(_happened(bodies)),
+        fills=len(fills), modelled=sum(body["modelled"] for body in fills), open=held,
+        finished=any(e.kind == "command" and b["name"] == "finish" for e, b in bodies),
         head=rows[-1].hash, entries=len(rows),
     )  # fmt: skip
 
@@ -188,53 +195,75 @@ def _denied(bodies: list[tuple[Entry, dict[str, Any]]]) -> Iterator[Denied]:
             yield Denied(entry.ts, side, body["code"], body["limit"], body["actual"])
 
 
+@dataclass
+class _Position:
+    """What the fills of a position have come to so far."""
+
+    side: int
+    first: tuple[int, float] | None = None
+    last: tuple[int, float] = (0, 0.0)
+    units: int = 0
+    paid: int = 0
+    slipped: float = 0.0
+
+    def fill(self, ts: int, body: dict[str, Any], *, opening: bool) -> None:
+        self.slipped += body["slippage_cents"] * body["quantity"]
+        self.last = ts, body["spot"]
+        if opening:  # a broker may fill an entry in parts
+            self.first = self.first or (ts, body["spot"])
+            self.units += body["quantity"]
+            self.paid += body["price_cents"] * body["quantity"]
+
+    def closed(self, body: dict[str, Any], multiplier: int) -> PaperTrade:
+        assert self.first is not None
+        paid = self.paid / self.units
+        return PaperTrade(
+            number=body["trade"], side=self.side, contract=body["contract"], quantity=body["quantity"],
+            entry_at=self.first[0], exit_at=self.last[0], entry_spot=self.first[1], exit_spot=self.last[1],
+            entry_cents=paid,
+            exit_cents=(body["pnl_cents"] + body["fee_cents"]) / (multiplier * body["quantity"]) + paid,
+            fee_cents=body["fee_cents"], slippage_cents=self.slipped * multiplier,
+            pnl_cents=body["pnl_cents"], reason=body["reason"],
+        )  # fmt: skip
+
+
 def _trades(bodies: list[tuple[Entry, dict[str, Any]]], multiplier: int) -> tuple[list[PaperTrade], int]:
     """Closed trades, and how many positions are left open."""
-    purposes = {body["order"]: body["purpose"] for entry, body in bodies if entry.kind == "order"}
-    entered: dict[int, tuple[int, dict[str, Any], int]] = {}
-    slipped: dict[int, float] = {}
-    last: dict[int, tuple[int, dict[str, Any]]] = {}
+    purposes: dict[str, str] = {}
+    positions: dict[int, _Position] = {}
     closed = []
     side = 0
     for entry, body in bodies:
         if entry.kind == "signal":
             side = body["side"]
-        elif entry.kind == "order" and body["purpose"] == "open":
-            entered[body["trade"]] = (0, {}, side)
-        elif entry.kind == "rejected" and body["purpose"] == "open":
-            entered.pop(body["trade"], None)
+        elif entry.kind == "order":
+            purposes[body["order"]] = body["purpose"]
+            positions.setdefault(body["trade"], _Position(side))
         elif entry.kind == "fill":
-            number = body["trade"]
-            if purposes[body["order"]] == "open":
-                entered[number] = (entry.ts, body, entered[number][2])
-            slip = body["slippage_cents"] * body["quantity"] * multiplier
-            slipped[number] = slipped.get(number, 0.0) + slip
-            last[number] = (entry.ts, body)
+            opening = purposes[body["order"]] == "open"
+            positions[body["trade"]].fill(entry.ts, body, opening=opening)
         elif entry.kind == "closed":
-            number = body["trade"]
-            at, bought, way = entered.pop(number)
-            out, sold = last[number]
-            units = multiplier * body["quantity"]
-            closed.append(PaperTrade(
-                number=number, side=way, contract=body["contract"], quantity=body["quantity"], entry_at=at,
-                exit_at=out, entry_spot=bought["spot"], exit_spot=sold["spot"],
-                entry_cents=bought["price_cents"],
-                exit_cents=(body["pnl_cents"] + body["fee_cents"]) / units + bought["price_cents"],
-                fee_cents=body["fee_cents"], slippage_cents=slipped[number], pnl_cents=body["pnl_cents"],
-                reason=body["reason"],
-            ))  # fmt: skip
-    return closed, sum(bool(bought) for _, bought, _ in entered.values())
+            closed.append(positions.pop(body["trade"]).closed(body, multiplier))
+    return closed, sum(position.first is not None for position in positions.values())
 
 
 def _happened(bodies: list[tuple[Entry, dict[str, Any]]]) -> Iterator[Happened]:
     for entry, body in bodies:
-        if entry.kind in _TOLD:
+        if entry.kind in _TOLD or (entry.kind == "broker" and body["what"] in _ROUTINE):
             continue
-        if entry.kind == "command":
-            why = f": {body['why']}" if body.get("why") else ""
-            yield Happened(entry.ts, entry.kind, f"{body['name']}{why}")
-        elif entry.kind == "guard":
-            yield Happened(entry.ts, entry.kind, f"{body['what'].replace('_', ' ')}: {body['message']}")
-        else:
-            said = (f"{k} {v}" for k, v in body.items() if k not in ("simulated", "order"))
-            yield Happened(entry.ts, entry.kind, ", ".join(said))
+        yield Happened(entry.ts, entry.kind, _words(entry.kind, body))
+
+
+def _words(kind: str, body: dict[str, Any]) -> str:
+    why = f": {body['why']}" if body.get("why") else ""
+    if kind == "command":
+        return f"{body['name']}{why}"
+    if kind == "guard":
+        return f"{body['what'].replace('_', ' ')}: {body['message']}"
+    if kind == "gap":
+        first, last = (f"{new_york(body[end]):%H:%M}" for end in ("start", "end"))
+        return f"no bar will come for {first} to {last}"
+    if "code" in body and kind in ("feed", "broker"):
+        return f"{body['code']}, no entries{why}" if body["code"] else f"well again{why}"
+    said = (f"{k} {v}" for k, v in body.items() if k not in ("simulated", "order"))
+    return ", ".join(said)

@@ -18,6 +18,10 @@ DenialCode = Literal[
     "STALE_PATTERN",
     "NO_STRUCTURE",
     "HALTED",
+    "FEED_DOWN",
+    "STALE_FEED",
+    "BROKER_DOWN",
+    "BROKER_DIFFERS",
 ]
 
 

@@ -18,10 +18,16 @@ from maxlib.risk.codes import MEANING
 from maxlib.views.tables import DENIALS, _list, _table, box, esc, money, share, tone
 
 LABELS: Final = {
-    "SIMULATED": "bars of the embedded market simulator, fills at modelled quotes. Nothing here ever traded.",
-    "REPLAY": "recorded bars of a past date, fills at modelled quotes. Nothing here was traded that day.",
-    "PAPER": "today's market, paper money. No order reached an exchange.",
-    "DELAYED": "today's market, told 15 minutes late, paper money. No order reached an exchange.",
+    "SIMULATED": "bars of the embedded market simulator. Nothing here ever traded.",
+    "REPLAY": "recorded bars of a past date. Nothing here was traded that day.",
+    "PAPER": "that day's market, paper money. No order reached an exchange.",
+    "DELAYED": "that day's market, told 15 minutes late, paper money. No order reached an exchange.",
+}
+BROKERS: Final = {
+    "simulated": "Fills are modelled quotes.",
+    "dry-run": "Orders go nowhere, so there are no fills.",
+    "fake": "Fills come from a fake broker on this machine.",
+    "alpaca": "Fills come from the broker's simulation.",
 }
 VERDICTS: Final[dict[Drift, tuple[str, str]]] = {
     "within": ("within ±10 %", "good"),
@@ -34,6 +40,7 @@ VERDICTS: Final[dict[Drift, tuple[str, str]]] = {
 def stamp(report: Daily) -> str:
     """The label, in words."""
     text = LABELS.get(report.today.label, "see the paper trader's page for what this label means.")
+    text = f"{text} {BROKERS.get(report.today.broker, '')}"
     kind = "simulated" if report.simulated else "real"
     return f'<p class="banner {kind}"><b>{esc(report.today.label)}</b> {esc(text)}</p>'
 
@@ -252,9 +259,10 @@ def provenance(report: Daily) -> str:
     rows = [
         ("Label", today.label),
         ("Journal", f"{today.entries:,} entries, head {today.head}; its chain and pages were checked"),
+        ("Broker", today.broker),
         ("Fills", f"{today.modelled:,} of {today.fills:,} are modelled"),
         ("Trader's code", today.code_version),
-        ("Bars of the trader", today.data_sha256 or "not named"),
+        ("Bars of the trader", today.data_sha256 or "those of a vendor, as they came"),
         ("Bars of the backtest", f"{expected.name}, {expected.sha256}"),
         ("Settings", f"{config_hash(today.scenario)} (SHA-256 of the resolved scenario)"),
         ("Code of this report", code_version()),

@@ -40,6 +40,8 @@ DENIALS: Final = {
     "TOO_LATE": "too few minutes were left before the close",
     "UNAFFORDABLE": "one contract cost more than the budget of a position",
     "HALTED": "trading was halted",
+    "FEED_DOWN": "the feed was not connected",
+    "STALE_FEED": "the newest minute was too old when it was known",
     "NO_STRUCTURE": "no structure paid enough for its risk",
     "STALE_PATTERN": "the pattern had formed before the last exit",
 }

@@ -236,6 +236,12 @@ REFUSED: dict[str, tuple[RiskConfig, dict[str, int]]] = {
 }
 
 
+ELSEWHERE = (
+    "`NO_STRUCTURE`", "`HALTED`", "`FEED_DOWN`", "`STALE_FEED`", "`BROKER_DOWN`", "`BROKER_DIFFERS`",
+)  # fmt: skip
+"""They come from the desk, the user, the feed and the broker."""
+
+
 def test_denials_shown_are_those_of_the_review_with_their_numbers() -> None:
     rows = table("life-of-an-order.md", "denials")
     assert {row[0].strip("`") for row in rows} == set(typing.get_args(DenialCode))
@@ -244,7 +250,7 @@ def test_denials_shown_are_those_of_the_review_with_their_numbers() -> None:
         "equity_cents": 2_500_000, "cash_cents": 2_500_000, "cost_cents": 20_065,
     }  # fmt: skip
     for row in rows:
-        if row[0] in ("`NO_STRUCTURE`", "`HALTED`"):  # they come from the desk and from the user
+        if row[0] in ELSEWHERE:
             continue
         config, changed = REFUSED[row[0].strip("`")]
         code, limit, actual = review(config, **{**calm, **changed})

@@ -151,6 +151,16 @@ class MassiveStream:
         """What is subscribed to, or will be on the next connection."""
         return frozenset(self._wanted)
 
+    @property
+    def filling(self) -> bool:
+        """A hole is being filled."""
+        return bool(self._fills)
+
+    def ask(self, symbol: str) -> None:
+        """Fetch every whole minute since the last one: the next is overdue, and no later one shows it."""
+        sequencer = self._sequencers[symbol]
+        self._take(sequencer, sequencer.reconnected(self._clock.utc_ns()))
+
     async def subscribe(self, *channels: str) -> None:
         """Add channels, on the open connection too."""
         new = set(channels) - self._wanted

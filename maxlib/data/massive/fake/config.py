@@ -71,6 +71,8 @@ class FakeConfig(Config):
         Seconds between two bytes of a dripping answer.
     delay_messages : int
         A delayed message comes so many messages later.
+    outages : (start, end) in UTC ns
+        From start up to end the WebSocket is cut, and whoever connects is cut again. REST answers.
     """
 
     keys: frozenset[str] = frozenset({"fake-key"})
@@ -82,4 +84,5 @@ class FakeConfig(Config):
     retry_after_s: int | None = Field(default=None, ge=0)
     drip_s: float = Field(default=0.02, gt=0)
     delay_messages: int = Field(default=5, ge=1)
+    outages: tuple[tuple[int, int], ...] = ()
     seed: int = 0

@@ -172,6 +172,10 @@ class FakeMassive:
             thread.join()
             loop.close()
 
+    async def settled(self) -> None:
+        """Wait until every client has taken what was sent to it, or is gone."""
+        await self.sockets.settled()
+
     def advance(self, ns: int) -> int:
         """Move the clock to a moment and push all that is due; returns how many messages.
 
@@ -212,6 +216,7 @@ class FakeMassive:
 
     def _deliver(self) -> int:
         now, count = self.clock.utc_ns(), 0
+        self.sockets.refuse(on=any(start <= now < end for start, end in self.config.outages))
         while self._next is not None and self._next.ts <= now:
             self.sockets.push(self._next)
             self._next = next(self._pushes, None)

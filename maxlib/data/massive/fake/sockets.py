@@ -41,6 +41,7 @@ class _Client:
         self.cluster = cluster
         self.key: str | None = None
         self.channels: set[str] = set()
+        self.asked: set[str] = set()  # granted or not
         self.dead = False  # half-open: it hears nothing and says nothing
 
     def tell(self, messages: Iterable[Any]) -> None:
@@ -64,6 +65,7 @@ class SocketServer:
         self._pushed = 0
         self._spiked: set[str] = set()
         self.accepted = 0
+        self.refusing = False
         self.auth_attempts = 0
 
     async def start(self, port: int) -> int:
@@ -90,10 +92,30 @@ class SocketServer:
             found[client.cluster] |= client.channels
         return found
 
+    def asked(self, cluster: str) -> set[str]:
+        """Channels of a cluster that somebody who is connected asked for, granted or not."""
+        return {channel for c in self._clients if c.cluster == cluster for channel in c.asked}
+
     def disconnect(self) -> None:
         """Cut every connection without a word."""
         for client in self._clients:
             client.connection.transport.abort()
+
+    def refuse(self, *, on: bool) -> None:
+        """Cut every connection, and whoever connects from now on; or let them connect again."""
+        if on and not self.refusing:
+            self.disconnect()
+        self.refusing = on
+
+    async def settled(self) -> None:
+        """Wait until every client has taken what was sent to it, or is gone.
+
+        An answer to a ping says that all before it was read.
+        """
+        for client in tuple(self._clients):
+            if not client.dead:
+                with contextlib.suppress(ConnectionClosed):
+                    await (await client.connection.ping())
 
     def half_open(self) -> None:
         """Let every connection stand open, deaf and silent."""
@@ -115,6 +137,9 @@ class SocketServer:
         cluster = connection.request.path.strip("/")
         client = _Client(connection, cluster)
         self.accepted += 1
+        if self.refusing:
+            connection.transport.abort()
+            return
         if cluster not in CLUSTERS:
             client.tell([_status("error", f"unknown cluster {cluster[:40]}")])
             return
@@ -163,6 +188,7 @@ class SocketServer:
 
     def _subscription(self, client: _Client, action: str, channel: str) -> dict[str, str]:
         kind, _, symbol = channel.partition(".")
+        client.asked.add(channel)
         if kind not in _CHANNELS[client.cluster] or not symbol:
             return _status("error", f"invalid subscription: {channel[:60]}")
         if symbol in self._config.plan.denied_tickers:
