@@ -25,6 +25,7 @@ from maxlib.core.errors import ConfigError, DataError, MaxTraderError
 
 if TYPE_CHECKING:
     from maxlib.app.runner import Outcome
+    from maxlib.data import fetch as fetching
     from maxlib.ops.events import Event
     from maxlib.research.scenario import Scenario
 
@@ -35,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="A paper-trading lab for intraday options. Exit codes: 0 holds, 1 does not hold, 2 could not run.",
 )
-data_app = typer.Typer(no_args_is_help=True, help="Import and check bars.")
+data_app = typer.Typer(no_args_is_help=True, help="Fetch, import and check bars.")
 app.add_typer(data_app, name="data")
 
 ScenarioName = Annotated[str, typer.Argument(help="A name in configs/scenarios, or a path to a .yaml file.")]
@@ -468,6 +469,52 @@ def supervise(
 
 
 @app.command()
+def doctor(
+    scenario: Annotated[str | None, typer.Argument(help="A scenario whose bars shall pass the gate.")] = None,
+    folder: Annotated[Path | None, typer.Option("--folder", help="A trader's journal and state.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="The one that the trader shall have.")
+    ] = None,
+    online: Annotated[bool, typer.Option("--online", help="Ask Massive and Alpaca, with your keys.")] = False,
+    notify: Annotated[bool, typer.Option("--notify", help="Send a test notice to every service.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
+) -> None:
+    """Check all that a trader needs. A line each: pass, fail or not used; exit code 1 if one fails."""
+    import json
+
+    from maxlib.app.doctor.examine import Vendors, examine
+    from maxlib.app.doctor.line import table
+    from maxlib.data.massive.config import MassiveConfig
+    from maxlib.execution.alpaca.config import AlpacaConfig
+
+    vendors = Vendors(MassiveConfig(), AlpacaConfig()) if online else None
+    lines = examine(scenario, folder, port=port, vendors=vendors, notify=notify)
+    failed = any(line.state == "fail" for line in lines)
+    if as_json:
+        print(json.dumps({"passed": not failed, "checks": [line._asdict() for line in lines]}, indent=2))
+    else:
+        print(table(lines))
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def report(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Folders of a paper trader, one a date; the newest is reported.")
+    ],
+) -> None:
+    """Write a paper trader's daily report. Exit code 1 if it has drifted from its backtest."""
+    from maxlib.app import daily, runner
+
+    outcome = daily.write(folders)
+    if outcome.verdict == "failed":
+        raise MaxTraderError(outcome.message)
+    print(outcome.message)
+    print(f"Report: {outcome.report}")
+    raise typer.Exit(runner.exit_code([outcome]))
+
+
+@app.command()
 def lab(
     port: Port = None,
     chain: Annotated[
@@ -522,6 +569,52 @@ def data_chain(
     if json_file is not None:
         run.write_json(json_file, report.as_dict())
     _console().print("\n".join(report.lines()), markup=False)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    symbol: Annotated[str, typer.Argument(help="Ticker, as QQQ.")],
+    first: Annotated[str, typer.Option("--from", metavar="DATE", help="First New York date, as 2025-01-31.")],
+    last: Annotated[str, typer.Option("--to", metavar="DATE", help="Last one; yesterday at the latest.")],
+    calls: Annotated[
+        int, typer.Option("--calls", min=1, max=6000, help="Calls a minute that the plan allows.")
+    ] = 5,
+    allow_incomplete: Incomplete = False,
+    url: Annotated[
+        str | None, typer.Option("--url", help="Base of the interface; default: the vendor's.")
+    ] = None,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Take bars from this machine, and say so in their name.")
+    ] = False,
+) -> None:
+    """Download bars from Massive into the catalog. Run again, it goes on where it was."""
+    from maxlib.app import download
+    from maxlib.data import catalog
+
+    start, end = download.date(first, "--from"), download.date(last, "--to")
+    _writable(catalog.folder() / symbol / "bars")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_console(stderr=True)) as progress:
+        bar = progress.add_task(f"{symbol} by month", total=None)
+
+        def told(now: fetching.Progress) -> None:
+            progress.update(bar, total=now.total, completed=now.done)
+            progress.console.print(download.line(now.part), markup=False)
+
+        try:
+            parts = download.download(
+                symbol,
+                start,
+                end,
+                url=url,
+                simulated=simulated,
+                calls_a_minute=calls,
+                allow_incomplete=allow_incomplete,
+                progress=told,
+            )
+        except KeyboardInterrupt:
+            raise DataError(f"fetch {symbol}: interrupted; the same command goes on where it was") from None
+    _console().print(download.sentence(symbol, parts), markup=False)
 
 
 @data_app.command("import")

@@ -89,7 +89,12 @@ class PaperTrader:
             scenario.strategy.build(),
             scenario.machine,
             run=f"{config_hash(scenario)[:16]}-{market.day}",
-            identity={**market.identity, "broker": broker.name, "code_version": code_version()},
+            identity={
+                **market.identity,
+                "broker": broker.name,
+                "code_version": code_version(),
+                "scenario": scenario.model_dump(mode="json"),
+            },
             simulated=market.simulated,
             fills=broker.fills,
             history=market.history,
