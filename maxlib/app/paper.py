@@ -25,7 +25,7 @@ from maxlib.core.files import write_atomic
 from maxlib.data.tape import load as load_tape
 from maxlib.engine.backtest import Rows
 from maxlib.engine.live import LiveSession, Request, label_of
-from maxlib.engine.replay import session_days, span
+from maxlib.engine.replay import prior_close, session_days, span
 from maxlib.engine.trader import Trader
 from maxlib.ops.events import Event
 from maxlib.ops.heartbeat import Heart
@@ -118,7 +118,14 @@ class PaperTrader:
             simulated=tape.simulated,
             history=tape.bars[:first],
         )
-        self.session = LiveSession(self.trader, label=label, strategy=scenario.strategy.kind)
+        self.session = LiveSession(
+            self.trader,
+            label=label,
+            strategy=scenario.strategy.kind,
+            previous_close=prior_close(tape.bars[:first]),
+        )
+        if self.trader.last_bar is not None:
+            self.feed.clock = self.trader.last_bar.ts
         self.switch = KillSwitch(self.folder / "kill.json")
         self._heart = Heart(self.folder / HEARTBEAT)
         self.events = Events()
@@ -156,11 +163,11 @@ class PaperTrader:
             denied = self.switch.reset(code)
             if denied is not None:
                 return denied.sentence
+            self._obey()
             self.alerts.tell(Event.KILL_SWITCH_RESET, "the kill switch was reset; trading waits for a resume")
             return None
+        self._obey()
         request: Request = "resume" if name == "start" else name
-        if request == "resume" and self.switch.thrown:
-            return "the kill switch is thrown; reset it first"
         refused = self.session.ask(request, self.feed.clock, why)
         if refused is None:
             self._tell_phase(why)
@@ -171,8 +178,9 @@ class PaperTrader:
     def _obey(self) -> None:
         """A thrown kill switch, whoever threw it, halts; only a reset and a resume let entries pass again."""
         found = self.switch.why()
+        why = "" if found is None else f"kill switch: {found.reason} ({found.by})"
+        self.session.killed = why
         if found is not None and self.session.phase == "TRADING":
-            why = f"kill switch: {found.reason} ({found.by})"
             self.session.ask("halt", self.feed.clock, why)
             self._tell_phase(why)
             self.alerts.tell(Event.KILL_SWITCH, why)

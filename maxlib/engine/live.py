@@ -6,10 +6,14 @@ and reads views. Whoever watches changes nothing.
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from maxlib.core.config import Config
 from maxlib.engine.backtest import Rows, to_bar
+from maxlib.engine.events import Bar
 from maxlib.engine.projection import Projection, number
 from maxlib.engine.session_views import (
     BarView,
@@ -20,6 +24,7 @@ from maxlib.engine.session_views import (
     TradeView,
 )
 from maxlib.engine.trader import Trader
+from maxlib.journal.chain import Entry
 
 Phase = Literal["TRADING", "HALTED", "STOPPED"]
 Venue = Literal["SIMULATED", "REPLAY", "PAPER"]
@@ -50,7 +55,10 @@ class Status(Config):
     phase : TRADING, HALTED (no order that adds risk), STOPPED (bars are not taken any more)
     label : where its market comes from; SIMULATED never enters live statistics
     age_s : seconds from the end of the newest bar to now; None before the first
+    taken_s : seconds on the wall since the newest bar was taken; None = none since this start
+    previous_close : close of the last regular session before this one, if the tape has one
     recovered : journal entries that the start found and ran through again
+    killed : why the kill switch is thrown, or ""
     blocked : requests that are refused now, each with the reason
     fault : the error that stopped it, or ""
     """
@@ -63,7 +71,9 @@ class Status(Config):
     now: int
     bar_at: int | None
     age_s: float | None
+    taken_s: float | None
     last: float | None
+    previous_close: float | None
     bars: int
     recovered: int
     marks: int
@@ -80,6 +90,7 @@ class Status(Config):
     journal_head: str
     journal_count: int
     journal_tail: tuple[JournalRow, ...]
+    killed: str
     blocked: dict[Request, str]
     fault: str
 
@@ -90,13 +101,23 @@ class LiveSession:
     Parameters
     ----------
     trader : recovered; a halt that it remembers stands
+    previous_close : see `Status`
+
+    Attributes
+    ----------
+    bars : all that the journal has, those before this start too
+    killed : why the kill switch is thrown, or ""; set by whoever watches the switch
     """
 
-    def __init__(self, trader: Trader, *, label: Venue, strategy: str) -> None:
+    def __init__(
+        self, trader: Trader, *, label: Venue, strategy: str, previous_close: float | None = None
+    ) -> None:
         self.trader = trader
         self.label: Venue = label
-        self.fault = ""
-        self.bars: list[BarView] = []
+        self.fault = self.killed = ""
+        self.bars = recorded_bars(trader.journal.entries)
+        self._taken: float | None = None
+        self._previous_close = previous_close
         self._strategy = strategy
         self._shown = Projection(trader.shell)
         self._shown.read()
@@ -109,6 +130,8 @@ class LiveSession:
         """Why a request is refused now; None = it is not."""
         if request == "resume" and self.fault:
             return "an error stopped the trader; it starts anew by recovery"
+        if request == "resume" and self.killed:
+            return "the kill switch is thrown; reset it first"
         return None if self.phase in _LEGAL[request] else _WORDS[self.phase]
 
     def ask(self, request: Request, now: int, why: str = "") -> str | None:
@@ -136,13 +159,9 @@ class LiveSession:
             self.phase, self.fault = "STOPPED", f"{type(error).__name__}: {error}"
             raise
         self._shown.read()
+        self._taken = time.monotonic()
         b = to_bar(rows[0])
-        self.bars.append(
-            BarView(
-                ts=b.ts, open=b.open, high=b.high, low=b.low, close=b.close, volume=b.volume,
-                pnl_cents=self._shown.pnl_cents(b, self.trader.sigma),
-            )
-        )  # fmt: skip
+        self.bars.append(_view(b, self._shown.pnl_cents(b, self.trader.sigma)))
 
     # --- views
 
@@ -161,9 +180,12 @@ class LiveSession:
             now=now,
             bar_at=bar.ts if bar else None,
             age_s=number((now - bar.ts) / _NS) if bar else None,
+            taken_s=None if self._taken is None else time.monotonic() - self._taken,
             last=bar.close if bar else None,
+            previous_close=self._previous_close,
             bars=len(self.bars),
             recovered=self.trader.recovery.entries,
+            killed=self.killed,
             blocked={request: reason for request, reason in refusals.items() if reason is not None},
             fault=self.fault,
             **self._shown.account(bar, self.trader.sigma),
@@ -179,3 +201,36 @@ class LiveSession:
             "signals": self.trader.shell.machine.signals,
             "denials": dict(self.trader.shell.machine.denials),
         }
+
+
+def recorded_bars(entries: Sequence[Entry]) -> list[BarView]:
+    """The bars of a journal, so that a restart shows the whole day.
+
+    Their P&L is that of the closed trades. It is None while a trade was open: what it was worth then is
+    not in the journal.
+    """
+    found: list[tuple[Bar, int | None]] = []
+    open_: set[int] = set()
+    closed_cents = 0
+    for entry in entries:
+        if entry.kind not in ("bar", "fill", "closed"):
+            continue
+        body = json.loads(entry.body)
+        if entry.kind == "bar":
+            bar = Bar(*body["values"])
+        elif entry.kind == "fill":
+            open_.add(body["trade"])
+        else:
+            open_.discard(body["trade"])
+            closed_cents += body["pnl_cents"]
+        if entry.kind != "bar":
+            bar, _ = found.pop()
+        found.append((bar, None if open_ else closed_cents))
+    return [_view(bar, pnl_cents) for bar, pnl_cents in found]
+
+
+def _view(bar: Bar, pnl_cents: int | None) -> BarView:
+    return BarView(
+        ts=bar.ts, open=bar.open, high=bar.high, low=bar.low, close=bar.close, volume=bar.volume,
+        pnl_cents=pnl_cents,
+    )  # fmt: skip

@@ -94,7 +94,7 @@ class PriceChart:
             self._low = min(self._low, *(bar.low for bar in shown))
             self._high = max(self._high, *(bar.high for bar in shown))
             _append(self.widget, shown)
-            colour = theme.UP if shown[-1].pnl_cents >= 0 else theme.DOWN
+            colour = theme.UP if (shown[-1].pnl_cents or 0) >= 0 else theme.DOWN
             self.widget.update(PNL, {"line.color": colour, "fillcolor": f"{colour}22"})
         marks = host.marks_since(self._marks)
         self._marks += len(marks)
@@ -131,7 +131,7 @@ def _append(chart: StreamChart, bars: list[BarView]) -> None:
         close=[bar.close for bar in bars],
     )
     chart.append(VOLUME, x=x, y=[bar.volume for bar in bars])
-    chart.append(PNL, x=x, y=[bar.pnl_cents / 100 for bar in bars])
+    chart.append(PNL, x=x, y=[None if bar.pnl_cents is None else bar.pnl_cents / 100 for bar in bars])
 
 
 def _mark(chart: StreamChart, marks: list[MarkView]) -> None:
