@@ -348,18 +348,63 @@ def demo(
 
 @app.command()
 def dashboard(
+    scenario: Annotated[
+        str | None, typer.Argument(help="Start its trader in --folder, if none runs there.")
+    ] = None,
+    folder: Annotated[Path | None, typer.Option("--folder", help="Show the trader of this folder.")] = None,
     port: Port = None,
     bars: Annotated[
         str | None, typer.Option("--bars", help="Replay this file of real bars; default: a simulated market.")
     ] = None,
     symbol: Annotated[str, typer.Option("--symbol", help="Of the file.")] = "QQQ",
     day: Day = "",
+    speed: Annotated[
+        float, typer.Option("--speed", help="Of SCENARIO: times market speed; 0 = as fast as it goes.")
+    ] = 60.0,
+    overrides: Overrides = None,
 ) -> None:
-    """Serve the paper trader's page. On this machine only, until Ctrl-C."""
+    """Serve the paper trader's page. With --folder it shows a trader process, else a replay of its own."""
     from maxlib.app import voila
 
+    if folder is not None:
+        if bars is not None:
+            raise ConfigError(
+                f"--bars {bars}: a trader has its own bars; leave out --folder to replay a file"
+            )
+        _serve("Paper trader", voila.TRADER, port, _attached(folder, scenario, day, speed, overrides or []))
+        return
+    if scenario is not None:
+        raise ConfigError(f"{scenario}: should come with --folder, where its trader writes")
+    if overrides or speed != 60.0:
+        raise ConfigError("--speed and -p are of a SCENARIO; a replay's speed is chosen on the page")
     parameters = {"symbol": symbol, "day": day, **(_tape_of(bars, symbol) if bars else {})}
     _serve("Paper trader", voila.PAPER_TRADER, port, parameters)
+
+
+def _attached(
+    folder: Path, scenario: str | None, day: str, speed: float, overrides: list[str]
+) -> dict[str, Any]:
+    """The page's parameters for a trader process, which is started if it is named and none runs."""
+    from maxlib.app.launch import Launch
+    from maxlib.app.paper import check_speed
+    from maxlib.research import scenario as scenario_file
+    from maxlib.views.remote import Remote
+
+    if scenario is not None:
+        scenario_file.load(scenario, scenario_file.parse_overrides(overrides))
+        check_speed(speed)
+        found = Remote(folder).look()
+        if found.away in ("none", "ended", "down"):
+            Launch(scenario, folder.resolve(), day=day, speed=speed, overrides=overrides).start()
+            print(f"A trader of {scenario} starts in {folder} and outlives this command.", flush=True)
+        else:
+            print(f"The trader in {folder} runs, process {found.pid}.", flush=True)
+    elif day or overrides or speed != 60.0:
+        raise ConfigError(f"--folder {folder}: --day, --speed and -p are of a SCENARIO, and none is named")
+    elif not folder.is_dir():
+        raise ConfigError(f"--folder {folder}: no such folder; name a SCENARIO to begin one there")
+    where = {"folder": str(folder.resolve()), "scenario": scenario or ""}
+    return {**where, "day": day, "speed": speed, "overrides": overrides}
 
 
 def _serve(name: str, notebook: Path, port: int | None, parameters: dict[str, Any]) -> None:
@@ -392,7 +437,8 @@ def paper(
     """Run the paper trader. Own simulated fills; a restart goes on where it stopped."""
     import asyncio
 
-    from maxlib.app.paper import ADDRESS, PaperTrader
+    from maxlib.app.paper import PaperTrader
+    from maxlib.ops.address import ADDRESS
     from maxlib.research import scenario as scenario_file
 
     if venue != "fake":

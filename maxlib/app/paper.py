@@ -27,6 +27,7 @@ from maxlib.engine.backtest import Rows
 from maxlib.engine.live import LiveSession, Request, label_of
 from maxlib.engine.replay import prior_close, session_days, span
 from maxlib.engine.trader import Trader
+from maxlib.ops.address import ADDRESS
 from maxlib.ops.events import Event
 from maxlib.ops.heartbeat import Heart
 from maxlib.ops.killswitch import KillSwitch
@@ -40,8 +41,6 @@ from maxlib.research.scenario import Scenario
 HOST: Final = "127.0.0.1"
 BEAT_SECONDS: Final = 1.0
 """The loop shows life at least so often while it waits for a bar."""
-ADDRESS: Final = "api.json"
-"""In the trader's folder, readable by its user only: where the API is and its token."""
 
 
 class TapeFeed:
@@ -92,8 +91,7 @@ class PaperTrader:
         speed: float = 60.0,
         told: Notifier | None = None,
     ) -> None:
-        if not 0.0 <= speed <= 1e6:
-            raise ConfigError(f"--speed {speed}: should be from 0 (as fast as possible) to 1000000")
+        check_speed(speed)
         tape = load_tape(scenario.data)
         days = {str(d): d for d in session_days(tape.bars)}
         if not days or day not in ("", *days):
@@ -264,6 +262,12 @@ class PaperTrader:
     def _announce(self, port: int) -> None:
         told = {"url": f"http://{HOST}:{port}", "token": self.token, "pid": os.getpid()}
         write_atomic(self.folder / ADDRESS, json.dumps(told), private=True)
+
+
+def check_speed(speed: float) -> None:
+    """Refuse a speed that is none."""
+    if not 0.0 <= speed <= 1e6:
+        raise ConfigError(f"--speed {speed}: should be from 0 (as fast as possible) to 1000000")
 
 
 def _range(days: list[str]) -> str:
