@@ -370,18 +370,86 @@ def demo(
 
 @app.command()
 def dashboard(
+    scenario: Annotated[
+        str | None, typer.Argument(help="Start its trader in --folder, if none runs there.")
+    ] = None,
+    folder: Annotated[Path | None, typer.Option("--folder", help="Show the trader of this folder.")] = None,
     port: Port = None,
     bars: Annotated[
         str | None, typer.Option("--bars", help="Replay this file of real bars; default: a simulated market.")
     ] = None,
     symbol: Annotated[str, typer.Option("--symbol", help="Of the file.")] = "QQQ",
     day: Day = "",
+    venue: VenueName = "tape",
+    broker: BrokerName = "simulated",
+    speed: PaperSpeed = None,
+    overrides: Overrides = None,
 ) -> None:
-    """Serve the paper trader's page. On this machine only, until Ctrl-C."""
+    """Serve the paper trader's page. With --folder it shows a trader process, else a replay of its own."""
     from maxlib.app import voila
 
+    options = ["--venue", venue] if venue != "tape" else []
+    options += ["--broker", broker] if broker != "simulated" else []
+    options += [] if speed is None else ["--speed", str(speed)]
+    options += [word for pair in overrides or [] for word in ("-p", pair)]
+    if folder is not None:
+        if bars is not None:
+            raise ConfigError(
+                f"--bars {bars}: a trader has its own bars; leave out --folder to replay a file"
+            )
+        if scenario is not None:
+            _tradable(scenario, overrides or [], venue, broker, speed)
+        options += ["--day", day] if day else []
+        _serve("Paper trader", voila.TRADER, port, _attached(folder, scenario, options))
+        return
+    if scenario is not None:
+        raise ConfigError(f"{scenario}: should come with --folder, where its trader writes")
+    if options:
+        raise ConfigError(
+            f"{options[0]}: is of a SCENARIO with --folder; a replay has its controls on the page"
+        )
     parameters = {"symbol": symbol, "day": day, **(_tape_of(bars, symbol) if bars else {})}
     _serve("Paper trader", voila.PAPER_TRADER, port, parameters)
+
+
+def _tradable(
+    scenario: str,
+    overrides: list[str],
+    venue: str,
+    broker: str,
+    speed: float | None,
+    *,
+    delayed: bool = False,
+) -> Scenario:
+    """The scenario of a trader that is going to be started; what cannot be is told here, once."""
+    from maxlib.app import brokers, venues
+    from maxlib.research import scenario as scenario_file
+
+    chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides))
+    venues.venue(venue, delayed=delayed)
+    brokers.broker(broker).check(chosen.machine, live=venue == "massive")
+    if speed is not None:
+        venues.check_speed(speed)
+    return chosen
+
+
+def _attached(folder: Path, scenario: str | None, options: list[str]) -> dict[str, Any]:
+    """The page's parameters for a trader process, which is started if it is named and none runs."""
+    from maxlib.app.launch import Launch
+    from maxlib.views.remote import Remote
+
+    if scenario is not None:
+        found = Remote(folder).look()
+        if found.away in ("none", "ended", "down"):
+            Launch(scenario, folder.resolve(), options).start()
+            print(f"A trader of {scenario} starts in {folder} and outlives this command.", flush=True)
+        else:
+            print(f"The trader in {folder} runs, process {found.pid}.", flush=True)
+    elif options:
+        raise ConfigError(f"--folder {folder}: {options[0]} is of a SCENARIO, and none is named")
+    elif not folder.is_dir():
+        raise ConfigError(f"--folder {folder}: no such folder; name a SCENARIO to begin one there")
+    return {"folder": str(folder.resolve()), "scenario": scenario or "", "options": options}
 
 
 def _serve(name: str, notebook: Path, port: int | None, parameters: dict[str, Any]) -> None:
@@ -413,7 +481,8 @@ def paper(
     import asyncio
 
     from maxlib.app import brokers, venues
-    from maxlib.app.paper import ADDRESS, PaperTrader
+    from maxlib.app.paper import PaperTrader
+    from maxlib.ops.address import ADDRESS
     from maxlib.research import scenario as scenario_file
 
     opened, filled_by = venues.venue(venue, delayed=delayed), brokers.broker(broker)
@@ -441,14 +510,11 @@ def supervise(
     overrides: Overrides = None,
 ) -> None:
     """Keep the paper trader running. Restarts it when it ends or hangs; Ctrl-C ends both."""
-    from maxlib.app import brokers, venues
+    from maxlib.app import venues
     from maxlib.app.alerts import notifier
     from maxlib.ops.supervisor import supervise as keep
-    from maxlib.research import scenario as scenario_file
 
-    chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
-    venues.venue(venue, delayed=delayed)  # what cannot be is told here, once
-    brokers.broker(broker).check(chosen.machine, live=venue == "massive")
+    chosen = _tradable(scenario, overrides or [], venue, broker, speed, delayed=delayed)
     notices = notifier(folder / "supervisor-notices", venues.label_of_venue(venue, chosen, delayed=delayed))
     told = [scenario, "--folder", str(folder), "--venue", venue, "--broker", broker, "--day", day]
     told += ["--delayed"] if delayed else []
