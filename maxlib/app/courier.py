@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
+import requests
 from pydantic import Field
 
 from maxlib.core.config import Config
@@ -82,6 +83,7 @@ class Courier:
     lease_folder : where the account's lease lies; None = two traders are kept apart by nothing
     clock : the market's, UTC ns
     since : UTC ns from which on orders of the account are looked at
+    session : for tests, which answer without a socket
     """
 
     def __init__(
@@ -95,14 +97,15 @@ class Courier:
         since: int,
         lease_folder: Path | None,
         courier: CourierConfig | None = None,
+        session: requests.Session | None = None,
     ) -> None:
         self.config = courier or CourierConfig()
         self.ready = asyncio.Event()
         """The broker was heard once: books and account were compared."""
         self._shell, self._desk, self._clock, self._since = shell, desk, clock, since
         self._alpaca, self._lease_folder = config, lease_folder
-        self._client = Alpaca(config, keys, clock=clock)
-        self._stream = TradeStream(config, keys, self._hear, self._reconcile)
+        self._client = Alpaca(config, keys, clock=clock, session=session)
+        self._stream = TradeStream(config, keys, self._hear, self.reconcile)
         self._backoff, self._rng = BackoffConfig(), random.Random()
         self._lease: leases.Lease | None = None
         self._wake = asyncio.Event()
@@ -174,12 +177,19 @@ class Courier:
         """Something may be to be sent."""
         self._wake.set()
 
+    async def turn(self) -> None:
+        """Send what waits, cancel what takes too long, ask for what is in the air."""
+        await self._flush()
+        late = self._clock() - int(self.config.patience_s * _NS)
+        await self._cancel([t for t in self._in_the_air() if t.sent_at <= late])
+        if self._in_the_air():
+            await self._look()
+
     async def settled(self) -> None:
-        """Send what is to be sent and hear what became of it; for a market that stands still meanwhile."""
+        """Take turns until nothing waits to be sent; for a market that stands still meanwhile."""
+        await self.turn()
         while self._shell.outbox:
-            await self._flush()
-            if self._in_the_air():
-                await self._look()
+            await self.turn()
 
     async def end(self, seconds: float) -> bool:
         """Cancel what is in the air and wait for its end, for a while. False = some of it has not ended."""
@@ -201,11 +211,7 @@ class Courier:
                 await asyncio.wait_for(self._wake.wait(), self.config.poll_s)
             self._wake.clear()
             self.tell_connection()
-            await self._flush()
-            late = self._clock() - int(self.config.patience_s * _NS)
-            await self._cancel(t for t in self._in_the_air() if t.sent_at <= late)
-            if self._in_the_air():
-                await self._look()
+            await self.turn()
 
     def _in_the_air(self) -> list[Tracked]:
         waiting = {tracked.order.id for tracked in self._shell.outbox}
@@ -274,11 +280,11 @@ class Courier:
     async def _look(self) -> None:
         """Compare, if the broker answers; the next turn tries again."""
         try:
-            await self._reconcile()
+            await self.reconcile()
         except VenueError as error:
             self._desk.complained(str(error))
 
-    async def _reconcile(self) -> None:
+    async def reconcile(self) -> None:
         """Compare the books with the whole account."""
         async with self._one:
             unsent = {tracked.order.id for tracked in self._shell.outbox}
