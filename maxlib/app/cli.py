@@ -497,7 +497,9 @@ def paper(
 @app.command()
 def supervise(
     scenario: ScenarioName,
-    folder: Annotated[Path, typer.Option("--folder", help="Journal and state of the trader.")],
+    folder: Annotated[
+        Path, typer.Option("--folder", help="Journal and state of the trader; {day} is New York's date.")
+    ],
     venue: VenueName = "tape",
     delayed: Delayed = False,
     broker: BrokerName = "simulated",
@@ -514,6 +516,7 @@ def supervise(
     from maxlib.app.alerts import notifier
     from maxlib.ops.supervisor import supervise as keep
 
+    folder = _dated(folder)
     chosen = _tradable(scenario, overrides or [], venue, broker, speed, delayed=delayed)
     notices = notifier(folder / "supervisor-notices", venues.label_of_venue(venue, chosen, delayed=delayed))
     told = [scenario, "--folder", str(folder), "--venue", venue, "--broker", broker, "--day", day]
@@ -537,7 +540,9 @@ def supervise(
 @app.command()
 def doctor(
     scenario: Annotated[str | None, typer.Argument(help="A scenario whose bars shall pass the gate.")] = None,
-    folder: Annotated[Path | None, typer.Option("--folder", help="A trader's journal and state.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="A trader's journal and state; {day} as for supervise.")
+    ] = None,
     port: Annotated[
         int | None, typer.Option("--port", min=1, max=65535, help="The one that the trader shall have.")
     ] = None,
@@ -554,7 +559,9 @@ def doctor(
     from maxlib.execution.alpaca.config import AlpacaConfig
 
     vendors = Vendors(MassiveConfig(), AlpacaConfig()) if online else None
-    lines = examine(scenario, folder, port=port, vendors=vendors, notify=notify)
+    lines = examine(
+        scenario, None if folder is None else _dated(folder), port=port, vendors=vendors, notify=notify
+    )
     failed = any(line.state == "fail" for line in lines)
     if as_json:
         print(json.dumps({"passed": not failed, "checks": [line._asdict() for line in lines]}, indent=2))
@@ -566,18 +573,30 @@ def doctor(
 @app.command()
 def report(
     folders: Annotated[
-        list[Path], typer.Argument(help="Folders of a paper trader, one a date; the newest is reported.")
+        list[Path],
+        typer.Argument(
+            help="Folders of a paper trader, one a date; the newest is reported. {day} is New York's date."
+        ),
     ],
 ) -> None:
     """Write a paper trader's daily report. Exit code 1 if it has drifted from its backtest."""
     from maxlib.app import daily, runner
 
-    outcome = daily.write(folders)
+    outcome = daily.write([_dated(folder) for folder in folders])
     if outcome.verdict == "failed":
         raise MaxTraderError(outcome.message)
     print(outcome.message)
     print(f"Report: {outcome.report}")
     raise typer.Exit(runner.exit_code([outcome]))
+
+
+def _dated(folder: Path) -> Path:
+    """`folder` with New York's date for {day}: a systemd unit has no shell that would fill it in."""
+    import time
+
+    from maxlib.market.calendar import new_york
+
+    return Path(str(folder).replace("{day}", str(new_york(time.time_ns()).date())))
 
 
 @app.command()
