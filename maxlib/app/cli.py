@@ -455,11 +455,13 @@ def _attached(folder: Path, scenario: str | None, options: list[str]) -> dict[st
 def _serve(name: str, notebook: Path, port: int | None, parameters: dict[str, Any]) -> None:
     from maxlib.app import voila
 
-    with voila.serve(notebook, port, parameters=parameters) as server:
+    with (
+        voila.serve(notebook, port, parameters=parameters) as server,
+        contextlib.suppress(KeyboardInterrupt),  # Ctrl-C is how it ends
+    ):
         print(f"{name}: {server.url}", flush=True)
         print("Press Ctrl-C to stop.", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
-            server.wait()
+        server.wait()
 
 
 @app.command()

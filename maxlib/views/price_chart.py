@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from html import escape
 from typing import Any, Final, Protocol
 
 from maxlib.engine.live import Status
@@ -169,7 +170,7 @@ def _mark(chart: StreamChart, marks: list[MarkView]) -> None:
                 {
                     "x": [stamp(mark.ts) for mark in some],
                     "y": [mark.spot for mark in some],
-                    "text": [f"{mark.kind}: {mark.text}" for mark in some],
+                    "text": [f"{mark.kind}: {escape(mark.text)}" for mark in some],
                     "marker.symbol": [_symbol(mark) for mark in some],
                     "marker.color": [_colour(mark) for mark in some],
                     "marker.size": [_SIZES[mark.kind] for mark in some],

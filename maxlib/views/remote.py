@@ -12,10 +12,11 @@ import time
 from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
+from maxlib.core.config import Config
 from maxlib.core.errors import DataError
 from maxlib.engine.live import Status
 from maxlib.engine.session_views import BarView, MarkView
@@ -40,6 +41,11 @@ class Absent(Exception):  # noqa: N818 - a trader that is away is no error of th
     def __init__(self, why: Away) -> None:
         super().__init__(why)
         self.why: Away = why
+
+
+class _Answer(Config):
+    done: bool
+    reason: str
 
 
 class Look(NamedTuple):
@@ -124,12 +130,13 @@ class Remote:
             if address is None:
                 raise Absent(self._no_address())
             body = {"why": why, "code": code}
-            answer: dict[str, Any] = json.loads(_request(address, "POST", f"/{name}", body))
-            return None if answer["done"] else str(answer["reason"])
-        except Absent as absent:
+            answer = _Answer.model_validate_json(_request(address, "POST", f"/{name}", body))
+            return None if answer.done else answer.reason
+        except (Absent, ValidationError) as error:
+            why_not: Away = error.why if isinstance(error, Absent) else "strange"
             if name == "kill":
                 return self._throw(why)
-            return f"the trader does not answer ({absent.why})"
+            return f"the trader does not answer ({why_not})"
 
     def _throw(self, why: str) -> str | None:
         """The switch is a file: a trader that hangs obeys at its next turn, one that is down at its start."""

@@ -26,6 +26,8 @@ _BUTTONS: Final[tuple[tuple[Button, str, str], ...]] = (
     ("reset", "Reset", "Takes the kill switch back; the halt stays until Resume"),
 )
 
+_PLAIN: Final = ("the trader runs", "the trader is trading", "the trader is halted", "it is thrown")
+
 
 class TraderControls(widgets.VBox):
     """The control panel of a trader in a process of its own.
@@ -92,11 +94,15 @@ class TraderControls(widgets.VBox):
 
 
 def _grouped(reasons: Mapping[Button, str | None]) -> dict[str, list[str]]:
-    """Disabled buttons by reason; the reset's is left to its tooltip while there is nothing to reset."""
+    """Disabled buttons by reason.
+
+    What the badge says already is left to the tooltip, and the reset's too while there is nothing to reset.
+    """
     found: dict[str, list[str]] = {}
     for name, text, _ in _BUTTONS:
         reason = reasons[name]
-        if reason is not None and (name != "reset" or reasons["kill"] is not None):
+        plain = reason in _PLAIN or (name == "reset" and reasons["kill"] is None)
+        if reason is not None and not plain:
             found.setdefault(reason, []).append(text)
     return found
 

@@ -79,7 +79,7 @@ def sentence(scene: Scene) -> str:
         since = "" if scene.since_ns is None else f"Since {new_york(scene.since_ns):%H:%M:%S}. "
         return {
             "none": f"No trader has run in {scene.folder} yet.",
-            "ended": f"{since}Start goes on where it ended.",
+            "ended": f"{since}A new start goes on from there.",
             "down": f"{since}The page goes on by itself when it is back.",
             "silent": f"{since}It hangs or is busy.",
             "strange": "What answers at its address is no trader of this version.",

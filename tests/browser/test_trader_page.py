@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -16,10 +17,21 @@ from maxlib.app.voila import TRADER, serve
 from maxlib.journal.store import read
 from tests.app.test_paper import SHORT, address, busiest, command, wait_for, written
 from tests.browser.test_paper_trader import READY, boxes, button, candles, check_layout
+from tests.views.fake_trader import FakeTrader, hostile
 
 SLOW = 1.0
 """Times market speed at which a trader that was started anew stands still for a minute."""
 _STARTED: list[subprocess.Popen[bytes]] = []
+PAYLOADS = (
+    "<img src=x onerror=window.owned=1>",
+    "<script>window.owned=1</script>",
+    "<svg onload=window.owned=1>",
+    "'\"><iframe srcdoc='<script>parent.owned=1</script>'>",
+    "<a href='http://evil.example/x'>press</a>",
+    "<b style=background:url(http://evil.example/x)>",
+    "</style><script>alert(1)</script>",
+    "javascript:alert(1)//&lt;img src=x onerror=alert(1)&gt;",
+)
 CODE = "a code that nobody guesses"
 
 
@@ -179,6 +191,54 @@ def test_two_tabs_one_closed_the_trader_killed_and_started_again(
     assert (candles(late), position(late)) == (candles(stays), was), "a new tab shows the day too"
     check_layout(late, tmp_path, "trading")
     assert [p.pid for p in traders(folder)] == [two.pid]
+
+
+def test_text_of_a_trader_runs_nothing_and_asks_no_other_host(
+    opened: Callable[[], Page], context: BrowserContext, folder: Path
+) -> None:
+    hosts: set[str] = set()
+
+    def note(request: Any) -> None:
+        if not request.url.startswith(("data:", "blob:")):
+            hosts.add(str(urlsplit(request.url).hostname))
+
+    context.on("request", note)
+    ran: list[str] = []
+    with FakeTrader(folder) as fake:
+        hostile(fake, PAYLOADS[0])
+        page = opened()
+        page.on("dialog", lambda dialog: (ran.append(dialog.message), dialog.dismiss()))
+        for payload in PAYLOADS:
+            hostile(fake, payload)
+            expect(page.locator(".mx-symbol")).to_have_text(payload, timeout=30_000)
+            expect(page.locator(".mx-whynot")).to_contain_text(payload)
+            expect(page.locator(".mx-journal")).to_contain_text(payload)
+            expect(page.locator(".mx-position")).to_contain_text(payload)
+            expect(page.locator(".mx-trades")).to_contain_text(payload)
+            assert page.evaluate("window.owned") is None
+            assert page.locator(".mx-app :is(img, script, iframe, svg[onload], a)").count() == 0
+    assert (ran, hosts) == ([], {"127.0.0.1"})
+
+
+@pytest.mark.slow
+def test_twenty_tabs_show_one_trader_and_nineteen_close(
+    opened: Callable[[], Page], day: str, held_open: Path, folder: Path
+) -> None:
+    shutil.copytree(held_open, folder, dirs_exist_ok=True)
+    one = start(day, folder, SLOW)
+    tabs = [opened() for _ in range(20)]
+    for page in tabs:
+        shows(page, "TRADING")
+        expect(fact(page, "Process")).to_have_text(str(one.pid))
+    assert [p.pid for p in traders(folder)] == [one.pid]
+    assert len({tuple(position(page)) for page in tabs}) == 1
+    last, *others = tabs
+    for page in others:
+        page.close(run_before_unload=True)
+    assert [p.pid for p in traders(folder)] == [one.pid]
+    button(last, "Halt").click()
+    shows(last, "HALTED")
+    assert one.poll() is None
 
 
 def test_start_in_both_tabs_starts_one_trader_which_outlives_tabs_and_server(
