@@ -168,7 +168,7 @@ class PaperTrader:
         if found is not None and self.session.phase == "TRADING":
             self.session.ask("halt", self.feed.clock, why)
             self._tell_phase(why)
-            self.alerts.tell(Event.KILL_SWITCH, why)
+            self.alerts.tell(Event.KILL_SWITCH, f"{found.reason} ({found.by})")
 
     def _tell_phase(self, why: str) -> None:
         self.events.publish({"event": "phase", "phase": self.session.phase, "why": why})
@@ -205,7 +205,8 @@ class PaperTrader:
                 while stay and not self._stop.is_set():
                     self._alive(dog)
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._stop.wait(), BEAT_SECONDS)
+                        async with asyncio.timeout(BEAT_SECONDS):
+                            await self._stop.wait()
         finally:
             server.should_exit = True
             with contextlib.suppress(asyncio.CancelledError):

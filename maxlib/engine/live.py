@@ -35,7 +35,7 @@ Request = Literal["halt", "resume", "stop", "clear"]
 _LEGAL: Final[dict[Request, tuple[Phase, ...]]] = {
     "halt": ("TRADING",),
     "resume": ("HALTED",),
-    "stop": ("TRADING", "HALTED"),
+    "stop": ("TRADING", "HALTED", "STOPPED"),
     "clear": ("TRADING", "HALTED", "STOPPED"),
 }
 _WORDS: Final[dict[Phase, str]] = {
