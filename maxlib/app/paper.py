@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import json
+import math
 import os
 import secrets
 import signal
@@ -17,6 +18,8 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
+
+import psutil
 
 from maxlib.app.alerts import Alerts, notifier
 from maxlib.app.api import Asked, Events, application
@@ -41,9 +44,11 @@ from maxlib.ops.supervisor import HEARTBEAT
 from maxlib.ops.watchdog import Watchdog
 from maxlib.research.provenance import code_version
 from maxlib.research.scenario import Scenario
+from maxlib.risk.health import Vitals
 from maxlib.risk.sizing import Denial
 
 HOST: Final = "127.0.0.1"
+_NS: Final = 1_000_000_000
 CONNECT_SECONDS: Final = 10.0
 """A start waits so long for the broker, and an end for its last orders; then it goes on and says so."""
 
@@ -112,6 +117,9 @@ class PaperTrader:
         self.events = Events()
         self.alerts = Alerts(told or notifier(self.folder / "notices", market.label), self.session)
         self._standing = market.speed == 0
+        self._guard = scenario.machine.guard if market.speed == 1.0 else None
+        """Whose health checks are made; a market that is played faster says nothing of health."""
+        self._checked = 0
         self._since = to_ns(dt.date.fromisoformat(market.day), 0)
         self._connect = broker.connect
         self._account: Account | None = None
@@ -221,6 +229,17 @@ class PaperTrader:
         dog.feed()
         self._heart.beat(self.session.phase.lower(), self._name)
         self._obey()
+        self._check_health()
+
+    def _check_health(self) -> None:
+        now = self.feed.clock
+        if self._guard is None or now - self._checked < self._guard.safety.health.check_seconds * _NS:
+            return
+        self._checked = now
+        machine, last = self.trader.shell.machine, self.trader.last_bar
+        age = math.nan if last is None else (now - last.ts) / _NS
+        api = machine.feed is None and machine.broker is None
+        self.session.vitals(Vitals(now, age, psutil.cpu_percent(), psutil.virtual_memory().percent, api))
 
     async def _trade(self, dog: Watchdog) -> None:
         async with contextlib.aclosing(self.feed.words(self.trader.last_bar)) as words:
@@ -244,10 +263,20 @@ class PaperTrader:
         elif isinstance(word, Gap):
             self.session.gap(word.start, word.end, word.minutes, self.feed.clock)
             self.alerts.tell(Event.HEALTH, f"{word.minutes} minutes are missing for good")
-        elif isinstance(word, Condition) and self.session.feed(word.denial, self.feed.clock, word.why):
-            now = self.session.status(self.feed.clock).feed
-            self.events.publish({"event": "feed", "feed": now})
-            self.alerts.tell(Event.HEALTH, f"no entries: {now}" if now else "the feed is well again")
+        elif isinstance(word, Condition):
+            self._feed(word)
+
+    def _feed(self, word: Condition) -> None:
+        before = self.trader.shell.machine.feed
+        if not self.session.feed(word.denial, self.feed.clock, word.why):
+            return
+        now = self.session.status(self.feed.clock).feed
+        self.events.publish({"event": "feed", "feed": now})
+        if before is not None and word.denial is not None and before.code == word.denial.code:
+            return  # a longer wait for the same reason is no news to anybody
+        if now:
+            self.session.error(now, self.feed.clock)
+        self.alerts.tell(Event.HEALTH, f"no entries: {now}" if now else "the feed is well again")
 
     def _bar(self, row: Rows) -> None:
         before = len(self.session.marks())
@@ -336,6 +365,7 @@ class PaperTrader:
 
     def complained(self, what: str) -> None:
         """The broker failed to answer."""
+        self.session.error(what, self.feed.clock)
         self.alerts.tell(Event.SYSTEM_ERROR, what)
 
     def _tell_broker(self) -> None:

@@ -17,10 +17,13 @@ from maxlib.core.errors import InvariantError
 from maxlib.engine.events import (
     Bar,
     BarClosed,
+    Checked,
     Command,
+    Erred,
     Event,
     OrderFilled,
     OrderRejected,
+    PeakReset,
     Record,
     Settle,
     SignalSeen,
@@ -125,6 +128,8 @@ class Machine:
             return self._signal(event)
         if isinstance(event, VolatilitySeen):
             return self._volatility(event)
+        if isinstance(event, Checked | Erred | PeakReset):
+            return self._told(event)
         if isinstance(event, OrderFilled):
             return self._filled(event)
         if isinstance(event, OrderRejected):
@@ -237,6 +242,17 @@ class Machine:
                 if units := position.free_quantity:
                     commands += self._leave(position, bar.ts, "regime", units, None)
         return commands
+
+    def _told(self, event: Checked | Erred | PeakReset) -> list[Command]:
+        if self.config.guard is not None:
+            guard = self._guarded(event.bar)
+            if isinstance(event, Checked):
+                guard.health(event.vitals)
+            elif isinstance(event, Erred):
+                guard.error(event.ts, event.what)
+            else:
+                guard.reset_peak(event.ts)
+        return []
 
     def _news(self, guard: Guard) -> list[Command]:
         """What the guard noted; its denials are journaled as denials."""

@@ -22,9 +22,10 @@ from maxlib.core.errors import DataError, InvariantError
 from maxlib.engine.backtest import Stepper, Streams, to_bar
 from maxlib.engine.brokerage import BrokerShell, correction_in, correction_out
 from maxlib.engine.durable import DurableJournal
-from maxlib.engine.events import Bar, OrderFilled, OrderRejected
+from maxlib.engine.events import Bar, Checked, Erred, OrderFilled, OrderRejected, PeakReset
 from maxlib.engine.machine import Machine, MachineConfig
 from maxlib.engine.shell import Shell
+from maxlib.engine.snapshot import floats, numbers
 from maxlib.execution.alpaca.books import Correction
 from maxlib.execution.broker import Rejection
 from maxlib.journal.chain import Entry, verify
@@ -32,15 +33,16 @@ from maxlib.journal.snapshots import SnapshotStore
 from maxlib.journal.store import JournalFile, read
 from maxlib.market.bars import BAR
 from maxlib.options.desk import Market
+from maxlib.risk.health import Vitals
 from maxlib.risk.sizing import Denial
 from maxlib.strategies.strategy import Strategy
 from maxlib.trading.orders import Fill, Order
 
 Rows = NDArray[np.void]
-Command = Literal["halt", "resume", "clear"]
+Command = Literal["halt", "resume", "clear", "reset_peak"]
 Fills = Literal["simulated", "dry-run", "broker"]
 """What becomes of an order: our own fills at modelled quotes, none, or those of a broker."""
-INPUTS: Final = frozenset({"bar", "command", "feed", "gap", "broker"})
+INPUTS: Final = frozenset({"bar", "command", "feed", "gap", "broker", "vitals", "error"})
 SNAPSHOT_BARS: Final = 30
 """A snapshot is written after so many bars; a start runs through what came after the newest one."""
 
@@ -187,11 +189,15 @@ class Trader:
     def command(self, name: Command, ts: int, why: str = "") -> None:
         """Halt: no order that adds risk. Resume: they may be sent again. Survives a restart.
 
-        Clear: a person has looked at what the broker's books and ours differed in.
+        Clear: a person has looked at what the broker's books and ours differed in. Reset_peak: the
+        guard's falls from the peak count from here.
         """
         self.journal.append(ts, "command", {"name": name, "why": why})
         if name == "clear":
             self._brokerage.clear()
+        elif name == "reset_peak":
+            if self.last_bar is not None:
+                self.shell.tell(PeakReset(self.last_bar, ts), self.sigma)
         else:
             self.shell.machine.halted = name == "halt"
         self.journal.commit()
@@ -230,6 +236,21 @@ class Trader:
         self.journal.append(ts, "feed", {**_denial_out(denial), "why": why})
         self.shell.machine.feed = denial
         self.journal.commit()
+
+    def vitals(self, seen: Vitals) -> None:
+        """A monitor measured; for the guard's health checks. Before the first bar nothing is guarded."""
+        if self.last_bar is not None:
+            said = dict(zip(Vitals._fields[1:], numbers(seen[1:]), strict=True))
+            self.journal.append(seen.ts, "vitals", said)
+            self.shell.tell(Checked(self.last_bar, seen), self.sigma)
+            self.journal.commit()
+
+    def error(self, what: str, ts: int) -> None:
+        """Feed, broker or program failed; for the guard's breaker."""
+        if self.last_bar is not None:
+            self.journal.append(ts, "error", {"what": what})
+            self.shell.tell(Erred(self.last_bar, ts, what), self.sigma)
+            self.journal.commit()
 
     def gap(self, start: int, end: int, ts: int) -> None:
         """Regular minutes from `start` to `end`, UTC ns, are missing for good. It changes no decision."""
@@ -317,6 +338,10 @@ class Trader:
                 self.feed(_denial_in(body), entry.ts, body["why"])
             elif entry.kind == "gap":
                 self.gap(body["start"], body["end"], entry.ts)
+            elif entry.kind == "vitals":
+                self.vitals(Vitals(entry.ts, *floats(body[name] for name in Vitals._fields[1:])))
+            elif entry.kind == "error":
+                self.error(body["what"], entry.ts)
             elif entry.kind == "broker":
                 self._hear_again(body, entry.ts)
             elif body["name"] == "finish":
