@@ -25,6 +25,7 @@ from maxlib.core.errors import ConfigError, DataError, MaxTraderError
 
 if TYPE_CHECKING:
     from maxlib.app.runner import Outcome
+    from maxlib.data import fetch as fetching
     from maxlib.ops.events import Event
     from maxlib.research.scenario import Scenario
 
@@ -35,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="A paper-trading lab for intraday options. Exit codes: 0 holds, 1 does not hold, 2 could not run.",
 )
-data_app = typer.Typer(no_args_is_help=True, help="Import and check bars.")
+data_app = typer.Typer(no_args_is_help=True, help="Fetch, import and check bars.")
 app.add_typer(data_app, name="data")
 
 ScenarioName = Annotated[str, typer.Argument(help="A name in configs/scenarios, or a path to a .yaml file.")]
@@ -60,6 +61,14 @@ VenueName = Annotated[
         "--venue",
         help="tape: the scenario's own bars; fake: the same over a fake vendor on this machine; "
         "massive: today's market, with the key from the environment.",
+    ),
+]
+BrokerName = Annotated[
+    str,
+    typer.Option(
+        "--broker",
+        help="simulated: own fills at modelled quotes; dry-run: no order is sent; fake: a fake account on "
+        "this machine; alpaca: your paper account, with keys from the environment.",
     ),
 ]
 Delayed = Annotated[bool, typer.Option("--delayed", help="Of massive, the 15-minute delayed stream.")]
@@ -390,6 +399,7 @@ def paper(
     scenario: ScenarioName,
     venue: VenueName = "tape",
     delayed: Delayed = False,
+    broker: BrokerName = "simulated",
     day: Day = "",
     speed: PaperSpeed = None,
     folder: Annotated[
@@ -402,13 +412,13 @@ def paper(
     """Run the paper trader. Own simulated fills; a restart goes on where it stopped."""
     import asyncio
 
-    from maxlib.app import venues
+    from maxlib.app import brokers, venues
     from maxlib.app.paper import ADDRESS, PaperTrader
     from maxlib.research import scenario as scenario_file
 
-    opened = venues.venue(venue, delayed=delayed)
+    opened, filled_by = venues.venue(venue, delayed=delayed), brokers.broker(broker)
     chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
-    trader = PaperTrader(chosen, folder, day=day, speed=speed, venue=opened)
+    trader = PaperTrader(chosen, folder, day=day, speed=speed, venue=opened, broker=filled_by)
     print(f"Paper trader: {trader.recovery_sentence}", flush=True)
     print(f"API and token: {trader.folder / ADDRESS}; Ctrl-C stops, a new start goes on.", flush=True)
     asyncio.run(trader.run(port, stay=stay))
@@ -421,6 +431,7 @@ def supervise(
     folder: Annotated[Path, typer.Option("--folder", help="Journal and state of the trader.")],
     venue: VenueName = "tape",
     delayed: Delayed = False,
+    broker: BrokerName = "simulated",
     day: Day = "",
     speed: PaperSpeed = None,
     stay: Annotated[bool, typer.Option("--stay/--exit", help="Serve on after the last bar.")] = True,
@@ -430,15 +441,16 @@ def supervise(
     overrides: Overrides = None,
 ) -> None:
     """Keep the paper trader running. Restarts it when it ends or hangs; Ctrl-C ends both."""
-    from maxlib.app import venues
+    from maxlib.app import brokers, venues
     from maxlib.app.alerts import notifier
     from maxlib.ops.supervisor import supervise as keep
     from maxlib.research import scenario as scenario_file
 
     chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
-    venues.venue(venue, delayed=delayed)  # a venue that is none is told here
+    venues.venue(venue, delayed=delayed)  # what cannot be is told here, once
+    brokers.broker(broker).check(chosen.machine, live=venue == "massive")
     notices = notifier(folder / "supervisor-notices", venues.label_of_venue(venue, chosen, delayed=delayed))
-    told = [scenario, "--folder", str(folder), "--venue", venue, "--day", day]
+    told = [scenario, "--folder", str(folder), "--venue", venue, "--broker", broker, "--day", day]
     told += ["--delayed"] if delayed else []
     told += [] if speed is None else ["--speed", str(speed)]
     told += ["--stay" if stay else "--exit"]
@@ -454,6 +466,52 @@ def supervise(
     notices.close()
     print(outcome.sentence, flush=True)
     raise typer.Exit(outcome.code)
+
+
+@app.command()
+def doctor(
+    scenario: Annotated[str | None, typer.Argument(help="A scenario whose bars shall pass the gate.")] = None,
+    folder: Annotated[Path | None, typer.Option("--folder", help="A trader's journal and state.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="The one that the trader shall have.")
+    ] = None,
+    online: Annotated[bool, typer.Option("--online", help="Ask Massive and Alpaca, with your keys.")] = False,
+    notify: Annotated[bool, typer.Option("--notify", help="Send a test notice to every service.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
+) -> None:
+    """Check all that a trader needs. A line each: pass, fail or not used; exit code 1 if one fails."""
+    import json
+
+    from maxlib.app.doctor.examine import Vendors, examine
+    from maxlib.app.doctor.line import table
+    from maxlib.data.massive.config import MassiveConfig
+    from maxlib.execution.alpaca.config import AlpacaConfig
+
+    vendors = Vendors(MassiveConfig(), AlpacaConfig()) if online else None
+    lines = examine(scenario, folder, port=port, vendors=vendors, notify=notify)
+    failed = any(line.state == "fail" for line in lines)
+    if as_json:
+        print(json.dumps({"passed": not failed, "checks": [line._asdict() for line in lines]}, indent=2))
+    else:
+        print(table(lines))
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def report(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Folders of a paper trader, one a date; the newest is reported.")
+    ],
+) -> None:
+    """Write a paper trader's daily report. Exit code 1 if it has drifted from its backtest."""
+    from maxlib.app import daily, runner
+
+    outcome = daily.write(folders)
+    if outcome.verdict == "failed":
+        raise MaxTraderError(outcome.message)
+    print(outcome.message)
+    print(f"Report: {outcome.report}")
+    raise typer.Exit(runner.exit_code([outcome]))
 
 
 @app.command()
@@ -511,6 +569,52 @@ def data_chain(
     if json_file is not None:
         run.write_json(json_file, report.as_dict())
     _console().print("\n".join(report.lines()), markup=False)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    symbol: Annotated[str, typer.Argument(help="Ticker, as QQQ.")],
+    first: Annotated[str, typer.Option("--from", metavar="DATE", help="First New York date, as 2025-01-31.")],
+    last: Annotated[str, typer.Option("--to", metavar="DATE", help="Last one; yesterday at the latest.")],
+    calls: Annotated[
+        int, typer.Option("--calls", min=1, max=6000, help="Calls a minute that the plan allows.")
+    ] = 5,
+    allow_incomplete: Incomplete = False,
+    url: Annotated[
+        str | None, typer.Option("--url", help="Base of the interface; default: the vendor's.")
+    ] = None,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Take bars from this machine, and say so in their name.")
+    ] = False,
+) -> None:
+    """Download bars from Massive into the catalog. Run again, it goes on where it was."""
+    from maxlib.app import download
+    from maxlib.data import catalog
+
+    start, end = download.date(first, "--from"), download.date(last, "--to")
+    _writable(catalog.folder() / symbol / "bars")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_console(stderr=True)) as progress:
+        bar = progress.add_task(f"{symbol} by month", total=None)
+
+        def told(now: fetching.Progress) -> None:
+            progress.update(bar, total=now.total, completed=now.done)
+            progress.console.print(download.line(now.part), markup=False)
+
+        try:
+            parts = download.download(
+                symbol,
+                start,
+                end,
+                url=url,
+                simulated=simulated,
+                calls_a_minute=calls,
+                allow_incomplete=allow_incomplete,
+                progress=told,
+            )
+        except KeyboardInterrupt:
+            raise DataError(f"fetch {symbol}: interrupted; the same command goes on where it was") from None
+    _console().print(download.sentence(symbol, parts), markup=False)
 
 
 @data_app.command("import")

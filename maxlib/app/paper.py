@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import json
 import os
 import secrets
 import signal
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
 from maxlib.app.alerts import Alerts, notifier
 from maxlib.app.api import Asked, Events, application
+from maxlib.app.brokers import SIMULATED, Account, Broker
 from maxlib.app.feeds import BEAT_SECONDS, Condition, Gap, Minute, Word
 from maxlib.app.venues import Open, tape
 from maxlib.core.config import config_hash
 from maxlib.core.errors import ConfigError
 from maxlib.core.files import write_atomic
-from maxlib.engine.backtest import Rows
+from maxlib.engine.backtest import Rows, to_bar
 from maxlib.engine.live import LiveSession, Request
 from maxlib.engine.trader import Trader
+from maxlib.execution.alpaca.books import Blocked, Correction, ExternalTagged, PositionAdopted
+from maxlib.market.calendar import to_ns
 from maxlib.ops.events import Event
 from maxlib.ops.heartbeat import Heart
 from maxlib.ops.killswitch import KillSwitch
@@ -34,8 +39,11 @@ from maxlib.ops.supervisor import HEARTBEAT
 from maxlib.ops.watchdog import Watchdog
 from maxlib.research.provenance import code_version
 from maxlib.research.scenario import Scenario
+from maxlib.risk.sizing import Denial
 
 HOST: Final = "127.0.0.1"
+CONNECT_SECONDS: Final = 10.0
+"""A start waits so long for the broker, and an end for its last orders; then it goes on and says so."""
 ADDRESS: Final = "api.json"
 """In the trader's folder, readable by its user only: where the API is and its token."""
 
@@ -49,6 +57,7 @@ class PaperTrader:
     day : New York date as 2025-01-31; "" = the tape's last session
     speed : times market speed, 0 = as fast as it goes; None = the venue's own
     venue : where its minutes come from (`maxlib.app.venues`)
+    broker : what becomes of its orders (`maxlib.app.brokers`)
     told : where notices go; by default to the services of the environment, or the log
     """
 
@@ -60,9 +69,11 @@ class PaperTrader:
         day: str = "",
         speed: float | None = None,
         venue: Open = tape,
+        broker: Broker = SIMULATED,
         told: Notifier | None = None,
     ) -> None:
         market = venue(scenario, folder, day, speed)
+        broker.check(scenario.machine, live=market.label in ("PAPER", "DELAYED"))
         self.feed, self.folder = market.feed, market.folder
         self._level = market.level
         self._name = f"{scenario.name} on {market.day}"
@@ -71,14 +82,21 @@ class PaperTrader:
             "day": market.day,
             "venue": market.name,
             "speed": market.speed,
+            "broker": broker.name,
         }
         self.trader = Trader(
             self.folder,
             scenario.strategy.build(),
             scenario.machine,
             run=f"{config_hash(scenario)[:16]}-{market.day}",
-            identity={**market.identity, "code_version": code_version()},
+            identity={
+                **market.identity,
+                "broker": broker.name,
+                "code_version": code_version(),
+                "scenario": scenario.model_dump(mode="json"),
+            },
             simulated=market.simulated,
+            fills=broker.fills,
             history=market.history,
         )
         self.session = LiveSession(self.trader, label=market.label, strategy=scenario.strategy.kind)
@@ -86,6 +104,10 @@ class PaperTrader:
         self._heart = Heart(self.folder / HEARTBEAT)
         self.events = Events()
         self.alerts = Alerts(told or notifier(self.folder / "notices", market.label), self.session)
+        self._standing = market.speed == 0
+        self._since = to_ns(dt.date.fromisoformat(market.day), 0)
+        self._connect = broker.connect
+        self._account: Account | None = None
         self._obey()
         self.token = secrets.token_urlsafe(24)
         self._stop = asyncio.Event()
@@ -170,7 +192,8 @@ class PaperTrader:
         self.alerts.tell(Event.STARTUP, self.recovery_sentence)
         try:
             with Watchdog(self.folder) as dog:
-                await self._trade(dog)
+                async with self._connected():
+                    await self._trade(dog)
                 while stay and not self._stop.is_set():
                     self._alive(dog)
                     with contextlib.suppress(TimeoutError):
@@ -197,7 +220,9 @@ class PaperTrader:
                 if self._stop.is_set() or self.session.phase == "STOPPED":
                     return
                 self._take(word)
+                await self._carry()
         if not self.trader.finished:
+            await self._end_orders()
             self.trader.finish()
             self.session.ask("stop", self.feed.clock)
             self._tell_phase("the tape has ended")
@@ -222,10 +247,93 @@ class PaperTrader:
         except Exception:
             self.alerts.tell(Event.LOOP_ERROR, self.session.fault)
             raise
+        if self._account is not None and self._account.fake is not None:
+            self._account.fake.see(to_bar(row[0]), self.trader.sigma)
         self.events.publish({"event": "bar", "bar": self.session.bars[-1].model_dump(mode="json")})
+        self._tell_marks(before)
+
+    def _tell_marks(self, before: int) -> None:
         for mark in self.session.marks(before):
             self.events.publish({"event": mark.kind, "mark": mark.model_dump(mode="json")})
             self.alerts.mark(mark, self.feed.clock)
+
+    # --- the broker
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[None]:
+        """A connection to the broker, if there is one; its failure ends the trader."""
+        if self._connect is None:
+            yield
+            return
+        account = self._account = self._connect(self.trader, self, lambda: self.feed.clock, self._since)
+        self._carrying = carrying = asyncio.create_task(account.courier.run())
+        waiting = asyncio.create_task(account.courier.ready.wait())
+        try:
+            await asyncio.wait(
+                (carrying, waiting), timeout=CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            account.courier.tell_connection()
+            yield
+        finally:
+            waiting.cancel()
+            carrying.cancel()
+            await asyncio.gather(carrying, waiting, return_exceptions=True)
+            account.close()
+
+    async def _carry(self) -> None:
+        """Let orders go out. A market that stands still waits for what becomes of them."""
+        if self._account is None:
+            return
+        if self._carrying.done():
+            self._carrying.result()
+        if self._standing:
+            await self._account.courier.settled()
+        else:
+            self._account.courier.wake()
+
+    async def _end_orders(self) -> None:
+        """Nothing may be left in the air when the day ends."""
+        if self._account is not None and not await self._account.courier.end(CONNECT_SECONDS):
+            self.alerts.tell(
+                Event.RECONCILE_MISMATCH, "the day ends, and the broker has not ended every order"
+            )
+
+    def sending(self, order_id: str) -> None:
+        """An order goes out."""
+        self.trader.sending(order_id, self.feed.clock)
+
+    def heard(self, said: Correction) -> None:
+        """The broker told something."""
+        before = len(self.session.marks())
+        try:
+            self.session.heard(said, self.feed.clock)
+        except Exception:
+            self.alerts.tell(Event.LOOP_ERROR, self.session.fault)
+            raise
+        self._tell_marks(before)
+        if isinstance(said, Blocked | PositionAdopted | ExternalTagged):
+            self.alerts.tell(Event.RECONCILE_MISMATCH, " ".join(str(part) for part in said))
+            self._tell_broker()
+
+    def connection(self, denial: Denial | None, why: str) -> None:
+        """The broker can be heard (None), or not."""
+        self.trader.connection(denial, self.feed.clock, why)
+        self._tell_broker()
+        self.alerts.tell(Event.HEALTH, why)
+
+    def leased(self, token: int) -> None:
+        """The account's lease was granted."""
+        self.trader.leased(token, self.feed.clock)
+
+    def complained(self, what: str) -> None:
+        """The broker failed to answer."""
+        self.alerts.tell(Event.SYSTEM_ERROR, what)
+
+    def _tell_broker(self) -> None:
+        now = self.session.status(self.feed.clock)
+        self.events.publish({"event": "broker", "broker": now.broker, "differences": list(now.differences)})
+
+    # --- the address
 
     def _announce(self, port: int) -> None:
         told = {"url": f"http://{HOST}:{port}", "token": self.token, "pid": os.getpid()}

@@ -34,6 +34,7 @@ from maxlib.core.files import write_atomic
 _NOTEBOOKS: Final = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOK: Final = _NOTEBOOKS / "scenario_validation.ipynb"
 AUTOPSY: Final = _NOTEBOOKS / "claim_autopsy.ipynb"
+DAILY: Final = _NOTEBOOKS / "daily_report.ipynb"
 REPORT: Final = "report.html"
 EXECUTED: Final = "notebook.ipynb"
 RESULT: Final = "result.json"
@@ -42,7 +43,7 @@ INDEX: Final = "index.html"
 _GRAMMARS: Final = "rfc3987_syntax"
 
 Backend = Literal["process", "dask"]
-Word = Literal["holds", "does_not_hold", "no_claim", "refused", "failed"]
+Word = Literal["holds", "does_not_hold", "no_claim", "refused", "failed", "within", "drift", "not_enough"]
 
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "dict": (dict,), "list": (list,),
@@ -57,6 +58,7 @@ class Outcome:
     ----------
     name : str
     verdict : {"holds", "does_not_hold", "no_claim", "refused", "failed"}
+        Of a daily report {"within", "drift", "not_enough", "failed"}.
     message : str
         One sentence: the verdict in figures, or why it could not run.
     seconds : float
@@ -157,7 +159,7 @@ def validate(
 def exit_code(outcomes: Sequence[Outcome]) -> int:
     """0 all verdicts hold (or nothing was claimed), 1 some do not, 2 some could not run."""
     words = {outcome.verdict for outcome in outcomes}
-    return 2 if "failed" in words else 1 if words & {"does_not_hold", "refused"} else 0
+    return 2 if "failed" in words else 1 if words & {"does_not_hold", "refused", "drift"} else 0
 
 
 # --- before any kernel starts
@@ -324,7 +326,7 @@ def _execute(job: Job, draft: Path) -> tuple[Word, str]:
                 _literal(draft / EXECUTED),
                 {**job.parameters, "result_path": str(draft / RESULT)},
                 kernel_name="python3",
-                kernel_manager_class=_kernel(Path(short), job.environment),
+                kernel_manager_class=kernel_manager(Path(short), job.environment),
                 cwd=str(job.cwd),
                 progress_bar=False,
                 request_save_on_cell_execute=False,
@@ -344,7 +346,7 @@ def _execute(job: Job, draft: Path) -> tuple[Word, str]:
     text: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
     (draft / EXECUTED).write_text(text + "\n", encoding="utf-8")
     write_atomic(draft / REPORT, report.page(notebook, f"{result['title']} · MaxTrader"))
-    return result["verdict"], tables.sentence(result)
+    return result["verdict"], result.get("sentence") or tables.sentence(result)
 
 
 def _papermill() -> Any:
@@ -363,7 +365,7 @@ def _papermill() -> Any:
             del sys.modules[_GRAMMARS]
 
 
-def _kernel(folder: Path, environment: Mapping[str, str]) -> Any:
+def kernel_manager(folder: Path, environment: Mapping[str, str]) -> Any:
     """A kernel manager for the Python that runs us, whatever kernels the user has installed.
 
     Its sockets are files in `folder` (no TCP port, nobody else can connect), which must be short:

@@ -3,7 +3,8 @@
 One file per import, `<catalog>/<SYMBOL>/<source stem>.<12 digits of its SHA-256>.parquet`,
 with its provenance inside the file. So an import is one atomic rename, an earlier import is
 never rewritten, and reading merges what overlaps. Two imports that disagree about a bar
-cannot both be in the catalog: the second is refused.
+cannot both be in the catalog: the second is refused. So is one of simulated bars beside
+real ones of its symbol, or the other way round.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 _KEY: Final = b"maxtrader"
 _SYMBOL: Final = re.compile(r"[A-Z][A-Z0-9.]{0,11}")
+SIMULATED: Final = "SIMULATED-"
+"""How the name of an import begins whose bars never traded."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,11 @@ class CatalogEntry:
     quality: Mapping[str, Any]
     imported_at: str
     path: Path
+
+    @property
+    def simulated(self) -> bool:
+        """Its bars never traded: SIMULATED must stand on everything made from them."""
+        return self.name.startswith(SIMULATED)
 
 
 def folder() -> Path:
@@ -132,6 +140,34 @@ def entry_of(path: Path) -> CatalogEntry | None:
     return _entry(path) if path.resolve().parent.parent == folder().resolve() else None
 
 
+def check_symbol(symbol: str) -> None:
+    """Refuse what is no ticker, before anything is asked or written.
+
+    Raises
+    ------
+    DataError
+    """
+    if not _SYMBOL.fullmatch(symbol):
+        raise DataError(f"symbol {symbol!r} is not a ticker: capitals, digits and dots, 12 at most")
+
+
+def refuse_mixture(symbol: str, simulated: bool) -> None:
+    """Keep simulated bars of a symbol and real ones apart.
+
+    Raises
+    ------
+    DataError
+        If the catalog holds bars of this symbol that are of the other kind.
+    """
+    for earlier in entries(symbol):
+        if earlier.simulated != simulated:
+            new, old = ("simulated", "real") if simulated else ("real", "simulated")
+            raise DataError(
+                f"catalog {folder()} holds {old} bars of {symbol} ({earlier.name}); {new} ones belong into "
+                "another: set MAXTRADER_CATALOG to its folder"
+            )
+
+
 def import_bars(
     path: str | Path,
     symbol: str,
@@ -156,8 +192,7 @@ def import_bars(
     DataError
         If the file is missing or refused, or contradicts an earlier import. Nothing is written then.
     """
-    if not _SYMBOL.fullmatch(symbol):
-        raise DataError(f"symbol {symbol!r} is not a ticker: capitals, digits and dots, 12 at most")
+    check_symbol(symbol)
     raw = files.read(resolve(path), symbol=symbol, zone=zone, stamped=stamped)
     bars, report = gate(raw, allow_incomplete=allow_incomplete)
     clean = from_bars(bars, raw.name)
@@ -175,6 +210,7 @@ def import_bars(
         imported_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         path=place,
     )
+    refuse_mixture(symbol, entry.simulated)
     for earlier in entries(symbol):
         if earlier.path.name != place.name and earlier.first <= entry.last and earlier.last >= entry.first:
             _refuse_conflict(clean, load_entry(earlier))
@@ -216,7 +252,9 @@ def load_entry(entry: CatalogEntry) -> Raw:
     raw = files.read(entry.path, zone="UTC", stamped="start")
     rules = " and ".join(f"{r['rule']} on {r['rows']:,} rows" for r in entry.quality["repairs"])
     notes = (f"imported from {entry.name}{f', repaired then by {rules}' if rules else ''}",)
-    return replace(raw, name=entry.name, notes=notes, file_sha256=entry.file_sha256)
+    return replace(
+        raw, name=entry.name, notes=notes, file_sha256=entry.file_sha256, simulated=entry.simulated
+    )
 
 
 def read(symbol: str, start: dt.date | None = None, end: dt.date | None = None) -> Raw:
@@ -251,5 +289,6 @@ def read(symbol: str, start: dt.date | None = None, end: dt.date | None = None) 
         row=np.arange(1, len(first) + 1),
         notes=tuple(note for part in parts for note in part.notes),
         file_sha256=parts[0].file_sha256 if len(parts) == 1 else None,
+        simulated=any(part.simulated for part in parts),
     )
     return whole.between(start, end)

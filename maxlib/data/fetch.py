@@ -137,7 +137,7 @@ def fetch(
             f"fetch {symbol}: from {start} to {end} there is nothing to fetch between {FIRST} and yesterday, "
             f"{unfinished - dt.timedelta(days=1)}"
         )
-    source = f"{'SIMULATED-' if provider.simulated else ''}{provider.name}-{symbol.replace('.', '_')}"
+    source = f"{_catalog.SIMULATED if provider.simulated else ''}{provider.name}-{symbol.replace('.', '_')}"
     spans = list(_months(start, last))
     parts: list[Part] = []
     for first, final in spans:

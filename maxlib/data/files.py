@@ -83,7 +83,7 @@ def read(path: Path, *, symbol: str | None = None, zone: str = "auto", stamped: 
         edge = f"bars are stamped at their {stamped.upper()}, as configured"
     start = utc - NS_PER_MINUTE if stamped == "end" else utc
     number = np.arange(1, len(columns.ts) + 1) if rows is None else rows + 1
-    values = {key: column if rows is None else column[rows] for key, column in columns.values.items()}
+    values: dict[str, Any] = {k: v if rows is None else v[rows] for k, v in columns.values.items()}
     return Raw(name, start, **values, row=number, notes=(how, edge), file_sha256=sha256(data))
 
 

@@ -37,6 +37,8 @@ class Raw:
         What was found out about the source on the way, one sentence each.
     file_sha256 : str or None
         Hex SHA-256 of the source file's bytes.
+    simulated : bool
+        They never traded, and were kept in a catalog under a name that says so.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Raw:
     row: NDArray[np.int64]
     notes: tuple[str, ...] = ()
     file_sha256: str | None = None
+    simulated: bool = False
 
     def __len__(self) -> int:
         return len(self.start)

@@ -98,7 +98,7 @@ def load(config: DataConfig) -> Tape:
         bars=bars,
         symbol=config.symbol,
         source=source,
-        simulated=made is not None,
+        simulated=made is not None or raw.simulated,
         name=raw.name,
         quality=quality,
         sha256=sha256(bars.tobytes()),

@@ -84,10 +84,14 @@ class VolatilitySeen(NamedTuple):
 
 
 class OrderFilled(NamedTuple):
-    """The broker executed an order; `bar` is the bar it happened in."""
+    """The broker executed an order; `bar` is the bar it happened in.
+
+    more : further units of the same order at other prices, when the broker's average is no whole cent
+    """
 
     fill: Fill
     bar: Bar
+    more: tuple[Fill, ...] = ()
 
 
 class OrderRejected(NamedTuple):
@@ -134,7 +138,8 @@ class Trade(NamedTuple):
     """A closed trade. Times are UTC ns, prices of the package cents per share, money cents.
 
     `formed_at` is the bar the pattern hangs on, `known_at` the moment of the
-    decision, `entry_at` the fill. `exit_price_cents` is the average over partial exits.
+    decision, `entry_at` the fill. `exit_price_cents` is the average over partial exits,
+    and `entry_price_cents`, where a broker filled at several prices, to the nearest cent.
     `pin` : settled with a short so near its strike that its assignment was not known at the close.
     `slippage_cents` : what all fills cost against the middle of their quotes, in cents of money
     """

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from maxlib.core.config import Config
 from maxlib.engine.backtest import Rows, to_bar
+from maxlib.engine.brokerage import BrokerShell
 from maxlib.engine.projection import Projection, number
 from maxlib.engine.session_views import (
     BarView,
@@ -19,16 +20,18 @@ from maxlib.engine.session_views import (
     PositionView,
     TradeView,
 )
-from maxlib.engine.trader import Trader
+from maxlib.engine.trader import Fills, Trader
+from maxlib.execution.alpaca.books import Correction
 from maxlib.risk.sizing import Denial
 
 Phase = Literal["TRADING", "HALTED", "STOPPED"]
 Venue = Literal["SIMULATED", "REPLAY", "PAPER", "DELAYED"]
-Request = Literal["halt", "resume", "stop"]
+Request = Literal["halt", "resume", "stop", "clear"]
 _LEGAL: Final[dict[Request, tuple[Phase, ...]]] = {
     "halt": ("TRADING",),
     "resume": ("HALTED",),
     "stop": ("TRADING", "HALTED"),
+    "clear": ("TRADING", "HALTED", "STOPPED"),
 }
 _WORDS: Final[dict[Phase, str]] = {
     "TRADING": "the trader is trading",
@@ -52,6 +55,9 @@ class Status(Config):
     label : where its market comes from; SIMULATED never enters live statistics, DELAYED is late by design
     feed : why the feed lets nobody enter, "" = it is well
     gaps : regular minutes that are missing for good, of this start
+    fills : what becomes of orders: simulated, dry-run or broker
+    broker : why the broker lets nobody enter, "" = it is well or there is none
+    differences : what its account and our books differed in, until a person clears it
     age_s : seconds from the end of the newest bar to now; None before the first
     recovered : journal entries that the start found and ran through again
     blocked : requests that are refused now, each with the reason
@@ -68,6 +74,9 @@ class Status(Config):
     age_s: float | None
     feed: str
     gaps: int
+    fills: Fills
+    broker: str
+    differences: tuple[str, ...]
     last: float | None
     bars: int
     recovered: int
@@ -115,6 +124,8 @@ class LiveSession:
         """Why a request is refused now; None = it is not."""
         if request == "resume" and self.fault:
             return "an error stopped the trader; it starts anew by recovery"
+        if request == "clear" and not self._differences():
+            return "nothing differs from the broker"
         return None if self.phase in _LEGAL[request] else _WORDS[self.phase]
 
     def ask(self, request: Request, now: int, why: str = "") -> str | None:
@@ -126,7 +137,8 @@ class LiveSession:
             self.phase = "STOPPED"
         else:
             self.trader.command(request, now, why)
-            self.phase = "HALTED" if request == "halt" else "TRADING"
+            if request != "clear":
+                self.phase = "HALTED" if request == "halt" else "TRADING"
             self._shown.read()
         return None
 
@@ -164,6 +176,20 @@ class LiveSession:
             self.trader.gap(start, end, now)
             self.gaps += minutes
 
+    def heard(self, said: Correction, now: int) -> None:
+        """The broker told something; it counts also when bars are not taken any more."""
+        try:
+            self.trader.heard(said, now)
+        except Exception as error:
+            self.phase, self.fault = "STOPPED", f"{type(error).__name__}: {error}"
+            raise
+        self._shown.read()
+
+    def _differences(self) -> tuple[str, ...]:
+        shell = self.trader.shell
+        blocks = shell.books.blocks if isinstance(shell, BrokerShell) else frozenset()
+        return tuple(sorted(f"{block.code}: {block.what}" for block in blocks))
+
     # --- views
 
     def marks(self, since: int = 0) -> list[MarkView]:
@@ -183,6 +209,9 @@ class LiveSession:
             age_s=number((now - bar.ts) / _NS) if bar else None,
             feed=_sentence(self.trader.shell.machine.feed),
             gaps=self.gaps,
+            fills=self.trader.fills,
+            broker=_sentence(self.trader.shell.machine.broker),
+            differences=self._differences(),
             last=bar.close if bar else None,
             bars=len(self.bars),
             recovered=self.trader.recovery.entries,
@@ -204,4 +233,9 @@ class LiveSession:
 
 
 def _sentence(denial: Denial | None) -> str:
-    return "" if denial is None else f"{denial.code}: {denial.actual:,.0f} s, at most {denial.limit:,.0f} s"
+    """What stands in the way; seconds, or a count of differences."""
+    if denial is None:
+        return ""
+    if denial.code == "BROKER_DIFFERS":
+        return f"{denial.code}: {denial.actual:,.0f} to be looked at and cleared"
+    return f"{denial.code}: {denial.actual:,.0f} s, at most {denial.limit:,.0f} s"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from itertools import starmap
-from typing import Any
+from typing import Any, Final
 
 from maxlib.core.canonical import canonical
 from maxlib.core.config import Config, config_hash
@@ -46,6 +46,9 @@ from maxlib.strategies.signal import DISTANCE, FRACTION
 from maxlib.trading.ledger import Ledger
 from maxlib.trading.orders import Fill, Order, Purpose, order_id, reverse
 from maxlib.trading.plan import ExitPlan
+
+ENDED: Final = frozenset({"REFUSED", "REJECTED", "CANCELED", "EXPIRED", "REPLACED", "LOST"})
+"""Ends of an order at a real broker without a fill. An exit that ends so is asked for again."""
 
 
 class MachineConfig(Config):
@@ -91,6 +94,8 @@ class Machine:
         """No order that adds risk is sent; what is open is watched and left as planned."""
         self.feed: Denial | None = None
         """Why the feed lets nobody enter; None = it is well."""
+        self.broker: Denial | None = None
+        """Why the broker lets nobody enter; None = it is well. Restored by the shell that talks to it."""
         self.guard: Guard | None = None
         """Made at the first event that it is asked about, since it begins with a trading day."""
 
@@ -121,7 +126,7 @@ class Machine:
         if isinstance(event, VolatilitySeen):
             return self._volatility(event)
         if isinstance(event, OrderFilled):
-            return self._filled(event.fill, event.bar)
+            return self._filled(event)
         if isinstance(event, OrderRejected):
             return self._rejected(event)
         return self._ended(event)
@@ -176,6 +181,8 @@ class Machine:
             return Denial("HALTED", 0, 0)
         if self.feed is not None:
             return self.feed
+        if self.broker is not None:
+            return self.broker
         denial = admit(
             self.config.risk,
             open_positions=len(self.positions),
@@ -241,16 +248,16 @@ class Machine:
             if news.kind != "denied"
         ]  # fmt: skip
 
-    def _entered(self, position: Position, fill: Fill, bar: Bar) -> None:
+    def _entered(self, position: Position, fill: Fill, units: int, bar: Bar) -> None:
         signal, plan = position.signal, self.config.exits
         position.entry = fill
-        position.quantity = fill.quantity
-        position.closes_at = fill.ts + bar.minutes_left_at_open * NS_PER_MINUTE
+        position.quantity = units
+        position.closes_at = bar.ts + bar.minutes_left * NS_PER_MINUTE
         position.levels = levels(signal, plan, fill.spot)
         stop, tp1, tp2 = position.levels
         force = bar.minutes_left_at_open - plan.force_close_minutes
         hold = min(plan.hold_minutes, force)
-        fraction_closes_all = _part(fill.quantity, plan.tp1_fraction) == fill.quantity
+        fraction_closes_all = _part(units, plan.tp1_fraction) == units
         params = EXITS.params(
             side=signal.side, day=bar.day, entry=fill.spot, stop=stop, tp1=tp1, tp2=tp2,
             all_at_tp1=fraction_closes_all, on_close=plan.on_close, break_even=plan.break_even,
@@ -271,6 +278,8 @@ class Machine:
                 out = event.exits[position.number]
             else:
                 continue
+            if not int(out["event"]) & EXPIRED:
+                commands += self._next(position, event.bar.ts)  # what a broker did not do the first time
             if int(out["event"]):
                 commands += self._exit(position, event.bar, out)
         return commands
@@ -346,15 +355,42 @@ class Machine:
 
     # --- answers of the broker
 
-    def _filled(self, fill: Fill, bar: Bar) -> list[Command]:
+    def _filled(self, event: OrderFilled) -> list[Command]:
+        fill, bar = event.fill, event.bar
         order = fill.order
         position = self.positions.get(order.trade)
         if position is None:
             raise InvariantError(f"fill of order {order.id} belongs to no open trade")
+        parts = (fill, *event.more)
+        records: list[Command] = [self._booked(position, part, bar) for part in parts]
+        units = sum(part.quantity for part in parts)
+        # A settlement counts from the close, but it is known, and written, with the bar that showed it.
+        ts = bar.ts if order.purpose == "expiry" else fill.ts
+        if order.purpose == "open":
+            self._entered(position, fill, units, bar)
+            self._mark(ts, bar, bar.day)
+            return records
+        # What expires belongs to its own day, also if the bar that shows it is the next morning's.
+        self._mark(ts, bar, position.signal.bar.day if order.purpose == "expiry" else bar.day)
+        position.pending.pop(order.id, None)
+        if not position.held:
+            return [*records, self._closed(position, fill, ts, bar)]
+        left = order.quantity - units
+        if left > 0:  # what is left of it asks again at the next moment of the market, not at this one
+            later = fill.ts if fill.ts == bar.ts else fill.ts + 1
+            oid = order_id(self.run, position.number, f"{order.purpose}.left", later)
+            position.queue.insert(0, order._replace(id=oid, quantity=left, ts=later, trigger=None))
+        return [*records, *self._next(position, fill.ts), *self._leftover(position, order, ts)]
+
+    def _booked(self, position: Position, fill: Fill, bar: Bar) -> Record:
+        order = fill.order
         self.ledger.apply(fill)
         position.apply(fill)
+        flow = self.ledger.flow(fill)
         position.fee_cents += fill.fee_cents
-        position.proceeds_cents += self.ledger.flow(fill)
+        position.proceeds_cents += flow
+        if order.purpose == "open":
+            position.paid_cents -= flow
         position.slippage_cents += fill.slippage_cents * self.instrument.multiplier * fill.quantity
         said = {
             "order": order.id, "trade": position.number, "side": order.side, "contract": order.name,
@@ -364,24 +400,7 @@ class Machine:
         }  # fmt: skip
         if len(order.legs) > 1:
             said["prices_cents"] = fill.prices_cents
-        # A settlement counts from the close, but it is known, and written, with the bar that showed it.
-        ts = bar.ts if order.purpose == "expiry" else fill.ts
-        record = Record(ts, "fill", said)
-        if order.purpose == "open":
-            self._entered(position, fill, bar)
-            self._mark(ts, bar, bar.day)
-            return [record]
-        # What expires belongs to its own day, also if the bar that shows it is the next morning's.
-        self._mark(ts, bar, position.signal.bar.day if order.purpose == "expiry" else bar.day)
-        position.pending.pop(order.id, None)
-        if not position.held:
-            return [record, self._closed(position, fill, ts, bar)]
-        left = order.quantity - fill.quantity
-        if left > 0:  # what is left of it asks again at the next moment of the market, not at this one
-            later = fill.ts if fill.ts == bar.ts else fill.ts + 1
-            oid = order_id(self.run, position.number, f"{order.purpose}.left", later)
-            position.queue.insert(0, order._replace(id=oid, quantity=left, ts=later, trigger=None))
-        return [record, *self._next(position, fill.ts), *self._leftover(position, order, ts)]
+        return Record(bar.ts if order.purpose == "expiry" else fill.ts, "fill", said)
 
     def _leftover(self, position: Position, order: Order, ts: int) -> list[Command]:
         """At the end of the tape nobody waits for a bid: what has none is worth its intrinsic value."""
@@ -399,15 +418,15 @@ class Machine:
         entry = position.entry
         assert entry is not None
         del self.positions[position.number]
-        bought = entry.price_cents * self.instrument.multiplier * position.quantity
-        sold = position.proceeds_cents + bought
+        sold = position.proceeds_cents + position.paid_cents
         stop, tp1, tp2 = position.levels
+        units = self.instrument.multiplier * position.quantity
         trade = Trade(
             number=position.number, side=position.signal.side, legs=position.legs,
             quantity=position.quantity, formed_at=position.signal.formed_at, known_at=position.signal.bar.ts,
             entry_at=entry.ts, exit_at=fill.ts, entry_spot=entry.spot, exit_spot=fill.spot,
-            entry_price_cents=entry.price_cents,
-            exit_price_cents=sold / (self.instrument.multiplier * position.quantity),
+            entry_price_cents=round(position.paid_cents / units),
+            exit_price_cents=sold / units,
             fee_cents=position.fee_cents, pnl_cents=position.proceeds_cents - position.fee_cents,
             sigma=position.signal.sigma, stop=stop, tp1=tp1, tp2=tp2,
             confidence=position.signal.confidence, reason=fill.order.purpose, pin=position.pin,
@@ -436,6 +455,10 @@ class Machine:
             del self.positions[order.trade]
             return [record]
         position.pending.pop(order.id, None)
+        if event.rejection.code in ENDED:
+            oid = order_id(self.run, position.number, f"{order.id}.again", ts)
+            position.queue.insert(0, order._replace(id=oid, ts=ts, trigger=None))
+            return [record]  # it is still to be left: asked again at the next bar, with what follows it
         if event.rejection.code != "NO_BID":
             position.queue.clear()  # what would follow may have needed this one, as a wing its body
             return [record]  # the watch goes on; at the latest, expiry settles it

@@ -15,6 +15,8 @@ class Position:
     """A package of `legs` per unit, of which `quantity` units were bought.
 
     asked_cents : what the entry was expected to cost at most, commission included, in cents of money
+    entry : the first fill of the entry; where units filled at several prices, at the lowest
+    paid_cents : what the entry cost before commission, in cents of money
     held : contracts held by contract, below 0 short; empty before the entry
     pending : exit orders sent and not answered, by id
     queue : exit orders that wait until the one before them is filled, so that a
@@ -30,6 +32,7 @@ class Position:
         self.entry_order = order
         self.quantity = 0
         self.asked_cents = 0
+        self.paid_cents = 0
         self.entry: Fill | None = None
         self.levels = (math.nan, math.nan, math.nan)
         self.proceeds_cents = 0

@@ -51,7 +51,8 @@ def position_out(p: Position) -> dict[str, Any]:
         "entry": p.entry, "levels": numbers(p.levels), "proceeds_cents": p.proceeds_cents,
         "fee_cents": p.fee_cents, "held": list(p.held.items()), "pending": list(p.pending.values()),
         "queue": p.queue, "closes_at": p.closes_at,
-        "slippage_cents": p.slippage_cents, "asked_cents": p.asked_cents, "pin": p.pin, "watch": watch,
+        "slippage_cents": p.slippage_cents, "asked_cents": p.asked_cents,
+        "paid_cents": p.paid_cents, "pin": p.pin, "watch": watch,
     }  # fmt: skip
 
 
@@ -70,7 +71,7 @@ def position_in(row: dict[str, Any]) -> Position:
     p.pending = {order.id: order for order in map(_order_in, row["pending"])}
     p.queue = [_order_in(order) for order in row["queue"]]
     p.closes_at, p.slippage_cents, p.pin = row["closes_at"], row["slippage_cents"], row["pin"]
-    p.asked_cents = row["asked_cents"]
+    p.asked_cents, p.paid_cents = row["asked_cents"], row["paid_cents"]
     if row["watch"] is not None:
         state, params = (base64.b64decode(part) for part in row["watch"])
         p.watch = EXITS.stream(np.frombuffer(bytearray(params), EXITS.param))

@@ -20,10 +20,12 @@ from maxlib.core.canonical import canonical, sha256
 from maxlib.core.config import config_hash
 from maxlib.core.errors import DataError, InvariantError
 from maxlib.engine.backtest import Stepper, Streams, to_bar
+from maxlib.engine.brokerage import BrokerShell, correction_in, correction_out
 from maxlib.engine.durable import DurableJournal
 from maxlib.engine.events import Bar, OrderFilled, OrderRejected
 from maxlib.engine.machine import Machine, MachineConfig
 from maxlib.engine.shell import Shell
+from maxlib.execution.alpaca.books import Correction
 from maxlib.execution.broker import Rejection
 from maxlib.journal.chain import Entry, verify
 from maxlib.journal.snapshots import SnapshotStore
@@ -35,8 +37,10 @@ from maxlib.strategies.strategy import Strategy
 from maxlib.trading.orders import Fill, Order
 
 Rows = NDArray[np.void]
-Command = Literal["halt", "resume"]
-INPUTS: Final = frozenset({"bar", "command", "feed", "gap"})
+Command = Literal["halt", "resume", "clear"]
+Fills = Literal["simulated", "dry-run", "broker"]
+"""What becomes of an order: our own fills at modelled quotes, none, or those of a broker."""
+INPUTS: Final = frozenset({"bar", "command", "feed", "gap", "broker"})
 SNAPSHOT_BARS: Final = 30
 """A snapshot is written after so many bars; a start runs through what came after the newest one."""
 
@@ -58,12 +62,18 @@ class LiveShell(Shell):
     """A shell whose orders are durable before they are sent, and whose answers are taken from the record."""
 
     journal: DurableJournal
+    dry = False
+    """No order that opens is sent: each is rejected as DRY_RUN."""
 
     def _send(self, order: Order, market: Market, bar: Bar, sigma: float, *, opening: bool = False) -> None:
         recorded = self.journal.answer(order.id)
         if recorded is None:
             self.journal.commit()
-            super()._send(order, market, bar, sigma, opening=opening)
+            if self.dry:
+                refused = OrderRejected(Rejection(order, market.ts, "DRY_RUN"))
+                self._execute(self.machine.handle(refused), bar, sigma)
+            else:
+                super()._send(order, market, bar, sigma, opening=opening)
             return
         entry, body = recorded
         event: OrderFilled | OrderRejected
@@ -86,6 +96,7 @@ class Trader:
     run : names the run; order ids are derived from it
     identity : goes into the first entry: code version, label, scenario
     simulated : stands in every entry
+    fills : what becomes of its orders
     history : BAR[n] before the first live bar, to warm the strategy up; read at the first start only
 
     Raises
@@ -105,15 +116,17 @@ class Trader:
         run: str,
         identity: Mapping[str, Any],
         simulated: bool,
+        fills: Fills = "simulated",
         history: Rows | None = None,
     ) -> None:
+        self.fills: Fills = fills
         path = folder / "journal.sqlite"
         self._file = JournalFile(path)
         self._snapshots = SnapshotStore(folder / "snapshots")
         try:
             recorded = read(path)
             verify(recorded)
-            self._start(recorded, strategy, config, run, identity, simulated, history)
+            self._start(recorded, strategy, config, run, identity, simulated, fills, history)
         except BaseException:
             self._file.close()
             raise
@@ -126,6 +139,7 @@ class Trader:
         run: str,
         identity: Mapping[str, Any],
         simulated: bool,
+        fills: Fills,
         history: Rows | None,
     ) -> None:
         self._history = history
@@ -133,11 +147,16 @@ class Trader:
         self.finished = False
         self.sigma = 0.0
         self._bars = 0
-        self._first = {"run": run, "config_hash": config_hash(config), **identity}
+        self._first = {"run": run, "config_hash": config_hash(config), "fills": fills, **identity}
         found = self._snapshots.load(len(recorded), self._file.hash_at)
         behind = found.seq if found.state is not None else 0
         self.journal = DurableJournal(self._file, recorded, behind, {"simulated": simulated})
-        self.shell = LiveShell(Machine(config, run), self.journal)
+        self.shell: LiveShell | BrokerShell
+        if fills == "broker":
+            self.shell = BrokerShell(Machine(config, run), self.journal)
+        else:
+            self.shell = LiveShell(Machine(config, run), self.journal)
+            self.shell.dry = fills == "dry-run"
         self._stepper = Stepper(self.shell, strategy)
         self._begin(recorded[0] if recorded else None, found.state)
         self._run_through()
@@ -166,15 +185,49 @@ class Trader:
             self._snapshots.write(self._state(), len(self.journal.entries), self.journal.head)
 
     def command(self, name: Command, ts: int, why: str = "") -> None:
-        """Halt: no order that adds risk. Resume: they may be sent again. Survives a restart."""
+        """Halt: no order that adds risk. Resume: they may be sent again. Survives a restart.
+
+        Clear: a person has looked at what the broker's books and ours differed in.
+        """
         self.journal.append(ts, "command", {"name": name, "why": why})
-        self.shell.machine.halted = name == "halt"
+        if name == "clear":
+            self._brokerage.clear()
+        else:
+            self.shell.machine.halted = name == "halt"
+        self.journal.commit()
+
+    @property
+    def _brokerage(self) -> BrokerShell:
+        if not isinstance(self.shell, BrokerShell):
+            raise InvariantError("this trader fills its own orders: there is no broker to hear")
+        return self.shell
+
+    def heard(self, said: Correction, ts: int) -> None:
+        """The broker told something. Durable, with all that follows, when this returns."""
+        self.journal.append(ts, "broker", correction_out(said))
+        self._brokerage.hear(said, ts, self.last_bar, self.sigma)
+        self.journal.commit()
+
+    def connection(self, denial: Denial | None, ts: int, why: str = "") -> None:
+        """The broker can be heard (None), or cannot; no bar says so, so it is an input too."""
+        self.journal.append(ts, "broker", {"what": "connection", **_denial_out(denial), "why": why})
+        self._brokerage.connection(denial)
+        self.journal.commit()
+
+    def sending(self, order_id: str, ts: int) -> None:
+        """An order goes out now. Durable first: after a kill the broker is asked for it, not told twice."""
+        self.journal.append(ts, "broker", {"what": "sent", "order": order_id})
+        self._brokerage.sending(order_id, ts)
+        self.journal.commit()
+
+    def leased(self, token: int, ts: int) -> None:
+        """The account's lease is held, with this fence token."""
+        self.journal.append(ts, "broker", {"what": "lease", "token": token})
         self.journal.commit()
 
     def feed(self, denial: Denial | None, ts: int, why: str = "") -> None:
         """What the feed lets nobody enter for, None = it is well. No bar says so, so it is an input too."""
-        said = {"code": "", "limit": 0.0, "actual": 0.0} if denial is None else denial._asdict()
-        self.journal.append(ts, "feed", {**said, "why": why})
+        self.journal.append(ts, "feed", {**_denial_out(denial), "why": why})
         self.shell.machine.feed = denial
         self.journal.commit()
 
@@ -208,6 +261,7 @@ class Trader:
             "machine": json.loads(self.shell.machine.snapshot()),
             "streams": _text(self._stepper.snapshot()),
             "waiting": [order.id for order in self.shell.waiting],
+            "broker": self.shell.state() if isinstance(self.shell, BrokerShell) else None,
             "last": self.last_bar,
             "sigma": self.sigma,
             "bars": self._bars,
@@ -244,6 +298,8 @@ class Trader:
         exits = [order for p in machine.positions.values() for order in p.pending.values()]
         orders = {order.id: order for order in (*entries, *exits)}
         self.shell.waiting = [orders[name] for name in state["waiting"]]
+        if isinstance(self.shell, BrokerShell):
+            self.shell.restore(state["broker"])
         self.last_bar = None if state["last"] is None else Bar(*state["last"])
         self.sigma, self._bars, self.finished = state["sigma"], state["bars"], state["finished"]
 
@@ -258,15 +314,26 @@ class Trader:
                 rows[0] = tuple(body["values"])
                 self.bar(rows, body["level"])
             elif entry.kind == "feed":
-                code, limit, actual = body["code"], body["limit"], body["actual"]
-                self.feed(Denial(code, limit, actual) if code else None, entry.ts, body["why"])
+                self.feed(_denial_in(body), entry.ts, body["why"])
             elif entry.kind == "gap":
                 self.gap(body["start"], body["end"], entry.ts)
+            elif entry.kind == "broker":
+                self._hear_again(body, entry.ts)
             elif body["name"] == "finish":
                 self.finish()
             else:
                 self.command(body["name"], entry.ts, body["why"])
         self.journal.commit()
+
+    def _hear_again(self, body: dict[str, Any], ts: int) -> None:
+        if body["what"] == "connection":
+            self.connection(_denial_in(body), ts, body["why"])
+        elif body["what"] == "sent":
+            self.sending(body["order"], ts)
+        elif body["what"] == "lease":
+            self.leased(body["token"], ts)
+        else:
+            self.heard(correction_in(body), ts)
 
 
 def _text(streams: Streams) -> list[str]:
@@ -276,3 +343,11 @@ def _text(streams: Streams) -> list[str]:
 def _streams(text: list[str]) -> Streams:
     strategy, volatility, daily = (base64.b64decode(state) for state in text)
     return strategy, volatility, daily
+
+
+def _denial_out(denial: Denial | None) -> dict[str, Any]:
+    return {"code": "", "limit": 0.0, "actual": 0.0} if denial is None else denial._asdict()
+
+
+def _denial_in(body: dict[str, Any]) -> Denial | None:
+    return Denial(body["code"], body["limit"], body["actual"]) if body["code"] else None

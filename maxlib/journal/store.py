@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS journal (
 """
 _ROWS: Final = "SELECT seq, ts, kind, body, hash FROM journal"
 _TAIL: Final = 64  # entries whose chain is checked at every opening: two orders of magnitude below a day's
+_QUARANTINE: Final = ".quarantine"
 _NO_SPACE: Final = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
@@ -233,7 +234,7 @@ class JournalFile:
 
     @property
     def _marker(self) -> Path:
-        return self.path.with_name(f"{self.path.name}.quarantine")
+        return self.path.with_name(f"{self.path.name}{_QUARANTINE}")
 
     def _refuse_quarantined(self) -> None:
         if self._marker.exists():
@@ -329,6 +330,33 @@ def read(path: Path, after: int = 0) -> list[Entry]:
             return _rows(db, "WHERE seq > ? ORDER BY seq", after)
     except apsw.Error as error:
         raise DataError(f"{path.name} is not a journal that can be read: {error}") from None
+
+
+def check(path: Path) -> list[Entry]:
+    """All entries of a journal file, opened read-only, its pages and its chain checked. Nothing is written.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, quarantined or no journal, or its pages are damaged.
+    InvariantError
+        Names the first entry that does not follow from the one before it.
+    """
+    marker = path.with_name(f"{path.name}{_QUARANTINE}")
+    if marker.exists():
+        why = marker.read_text(encoding="utf-8", errors="replace").strip()
+        raise DataError(f"{path.name} is quarantined ({why})")
+    rows = read(path)
+    try:
+        with contextlib.closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+            db.set_busy_timeout(2000)
+            ((found,),) = db.execute("PRAGMA integrity_check(1)")
+    except apsw.Error as error:
+        found = error
+    if found != "ok":
+        raise DataError(f"{path.name} is damaged: {' '.join(str(found).split())}")
+    verify(rows)
+    return rows
 
 
 def _rows(db: apsw.Connection, which: str, value: int) -> list[Entry]:

@@ -20,6 +20,8 @@ DenialCode = Literal[
     "HALTED",
     "FEED_DOWN",
     "STALE_FEED",
+    "BROKER_DOWN",
+    "BROKER_DIFFERS",
 ]
 
 

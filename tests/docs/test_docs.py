@@ -236,8 +236,10 @@ REFUSED: dict[str, tuple[RiskConfig, dict[str, int]]] = {
 }
 
 
-ELSEWHERE = ("`NO_STRUCTURE`", "`HALTED`", "`FEED_DOWN`", "`STALE_FEED`")
-"""They come from the desk, the user and the feed."""
+ELSEWHERE = (
+    "`NO_STRUCTURE`", "`HALTED`", "`FEED_DOWN`", "`STALE_FEED`", "`BROKER_DOWN`", "`BROKER_DIFFERS`",
+)  # fmt: skip
+"""They come from the desk, the user, the feed and the broker."""
 
 
 def test_denials_shown_are_those_of_the_review_with_their_numbers() -> None:

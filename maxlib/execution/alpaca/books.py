@@ -22,6 +22,7 @@ BlockCode = Literal[
     "REPLACED",  # somebody else replaced our order
     "UNEVEN_LEGS",  # the legs of a package are not filled evenly, or without a price
     "UNSTABLE",  # the account kept changing while it was read
+    "STRAY_FILL",  # units filled that no trade waits for
 ]
 
 

@@ -188,6 +188,16 @@ class FakeVenue:
         """The order with the client's id."""
         return self.orders.get(self._by_client.get(client_id, ""))
 
+    def recall(self, order: FakeOrder) -> None:
+        """Know an order of an earlier life, and hold what it filled."""
+        self.orders[order.id] = order
+        self._by_client[order.client_id] = order.id
+        for leg in order.legs if order.filled else ():
+            count = leg.ratio * order.filled
+            price = leg.value_cents // (MULTIPLIER * abs(count))
+            self.cash_cents -= leg.value_cents if count > 0 else -leg.value_cents
+            self._hold(leg.contract, count, price)
+
     def submit_later(self, body: Mapping[str, Any]) -> None:
         """A submit that is still under way; it arrives when the clock moves."""
         self._delayed.append(body)

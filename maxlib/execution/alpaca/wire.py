@@ -64,6 +64,7 @@ class BrokerOrder(NamedTuple):
 class Account(NamedTuple):
     """The account at `known_at`, UTC ns. Money in dollars.
 
+    number : names the account
     level : options trading level in force; 3 = spreads
     """
 
@@ -74,6 +75,7 @@ class Account(NamedTuple):
     level: int
     blocked: bool
     known_at: int
+    number: str = ""
 
 
 class Clock(NamedTuple):
@@ -225,6 +227,7 @@ def account(value: Any, known_at: int) -> Account:
         level=int(number(row, "options_trading_level") or 0),
         blocked=any(row.get(name) is True for name in ("account_blocked", "trading_blocked")),
         known_at=known_at,
+        number=text(row, "account_number"),
     )
 
 

@@ -37,7 +37,7 @@ def body(folder: Path, name: str) -> Any:
 def test_account_body_of_the_vendor(bodies: Path) -> None:
     found = wire.account(body(bodies, "account__get_account"), known_at=7)
     assert found == wire.Account(
-        "ACTIVE", Decimal("-23140.2"), Decimal("103820.56"), Decimal("262113.632"), 1, False, 7
+        "ACTIVE", Decimal("-23140.2"), Decimal("103820.56"), Decimal("262113.632"), 1, False, 7, "010203ABCD"
     )
 
 

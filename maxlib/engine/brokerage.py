@@ -1,0 +1,209 @@
+"""A shell over a real broker: orders leave the process, and their answers come back as inputs.
+
+The machine hears of an order once, when the order has ended: filled, in part or whole, or not at all.
+What the broker said on the way stands in the journal and in the books of the account; both
+are there before the machine knows. Nothing the broker says is lost: what fits no plan (a fill of
+an order that had ended, units of a trade that is closed) is booked, written down, and bars
+entries until a person has looked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from maxlib.engine.events import Bar, Command, OrderFilled, OrderRejected, Submit
+from maxlib.engine.machine import Machine
+from maxlib.engine.shell import Shell
+from maxlib.execution.alpaca.books import (
+    Blocked,
+    Correction,
+    ExternalTagged,
+    FillImported,
+    Local,
+    PositionAdopted,
+    StateMoved,
+    apply,
+)
+from maxlib.execution.alpaca.orders import LIVE, Execution, Tracked, fills
+from maxlib.execution.broker import Rejection
+from maxlib.journal.chain import Journal
+from maxlib.market.bars import NS_PER_MINUTE
+from maxlib.options.desk import Market
+from maxlib.options.expiry import worst_cents
+from maxlib.risk.sizing import Denial
+from maxlib.trading.orders import Fill, Order
+
+_KINDS: Final[dict[str, TypeAdapter[Any]]] = {
+    kind.__name__: TypeAdapter(kind)
+    for kind in (FillImported, StateMoved, ExternalTagged, PositionAdopted, Blocked)
+}
+_BOOKS: Final = TypeAdapter(Local)
+
+
+def correction_out(said: Correction) -> dict[str, Any]:
+    """A correction as JSON values: its kind, and its fields in order."""
+    kind = type(said).__name__
+    return {"what": kind, "said": _KINDS[kind].dump_python(said, mode="json")}
+
+
+def correction_in(body: dict[str, Any]) -> Correction:
+    """The correction that `correction_out` wrote."""
+    said: Correction = _KINDS[body["what"]].validate_python(body["said"])
+    return said
+
+
+class BrokerShell(Shell):
+    """A machine and the books of one account at a broker.
+
+    Attributes
+    ----------
+    books : what the broker has told, corrections applied
+    down : why entries wait for the connection; None = it stands
+    """
+
+    def __init__(self, machine: Machine, journal: Journal | None = None) -> None:
+        super().__init__(machine, journal)
+        self.books = Local()
+        self.down: Denial | None = None
+        self._sent: set[str] = set()
+        self._told: set[str] = set()
+
+    # --- orders go out
+
+    @property
+    def outbox(self) -> list[Tracked]:
+        """Orders that nobody has sent, oldest first."""
+        return [
+            tracked
+            for name, tracked in self.books.orders.items()
+            if tracked.state == "INTENT" and name not in self._sent
+        ]
+
+    def sending(self, order_id: str, at: int) -> None:
+        """An order goes out at `at` (UTC ns), once; from now on it may have arrived."""
+        sent = self.books.orders[order_id]._replace(sent_at=at)
+        self.books = replace(self.books, orders={**self.books.orders, order_id: sent})
+        self._sent.add(order_id)
+
+    def _execute(self, commands: list[Command], bar: Bar, sigma: float, now: Market | None = None) -> None:
+        for command in commands:
+            if isinstance(command, Submit):
+                self._intend(command.order)
+            else:
+                super()._execute([command], bar, sigma, now)
+
+    def _intend(self, order: Order) -> None:
+        made = Tracked(order, self._limit(order), order.ts, multiplier=self.machine.instrument.multiplier)
+        self.books = replace(self.books, orders={**self.books.orders, order.id: made})
+
+    def _limit(self, order: Order) -> int | None:
+        """An entry costs at most what its size was reckoned with, cents a share; exits take the market."""
+        if order.purpose != "open":
+            return None
+        asked = self.machine.positions[order.trade].asked_cents // order.quantity
+        premium = (asked - self.machine.desk.fee_cents(order.legs)) // self.machine.instrument.multiplier
+        return premium + worst_cents(order.legs)
+
+    def finish(self, bar: Bar, sigma: float) -> None:
+        """The day has ended, and nobody can sell any more: what is open stays open."""
+        del bar, sigma
+
+    # --- answers come in
+
+    def hear(self, said: Correction, at: int, bar: Bar | None, sigma: float) -> None:
+        """Take one correction into the books, and tell the machine if an order of its has ended by it.
+
+        Parameters
+        ----------
+        at : UTC ns at which we learned it
+        bar, sigma : the newest complete bar, and its volatility; before the first bar nothing is ordered
+        """
+        self.books = apply(self.books, said)
+        if isinstance(said, FillImported) and said.execution.order_id in self._told:
+            made = said.execution
+            self._stray(self.books.orders[made.order_id], made.units, at)
+        elif isinstance(said, StateMoved) and said.to not in LIVE and said.order_id not in self._told:
+            assert bar is not None
+            self._told.add(said.order_id)
+            self._ended(self.books.orders[said.order_id], at, bar, sigma)
+        self._bar_entries()
+
+    def connection(self, denial: Denial | None) -> None:
+        """The broker can be heard (None), or cannot."""
+        self.down = denial
+        self._bar_entries()
+
+    def clear(self) -> None:
+        """A person has looked at what did not agree, and lets entries pass again."""
+        self.books = replace(self.books, blocks=frozenset())
+        self._bar_entries()
+
+    def _bar_entries(self) -> None:
+        blocks = len(self.books.blocks)
+        self.machine.broker = Denial("BROKER_DIFFERS", 0, blocks) if blocks else self.down
+
+    def _ended(self, tracked: Tracked, at: int, bar: Bar, sigma: float) -> None:
+        order = tracked.order
+        if not tracked.filled:
+            ended = OrderRejected(Rejection(order, at, tracked.state))
+            self._execute(self.machine.handle(ended), bar, sigma)
+        elif self._expected(order):
+            first, *more = self._fills(tracked, bar, sigma)
+            # It fell into the minute that no bar has shown yet.
+            forming = bar._replace(
+                ts=bar.ts + NS_PER_MINUTE, minute=bar.minute + 1,
+                open=bar.close, high=bar.close, low=bar.close, volume=0.0,
+            )  # fmt: skip
+            self._execute(self.machine.handle(OrderFilled(first, forming, tuple(more))), bar, sigma)
+        else:
+            self._stray(tracked, tracked.filled, at)
+
+    def _expected(self, order: Order) -> bool:
+        """Whether the machine still waits for this order."""
+        position = self.machine.positions.get(order.trade)
+        if position is None:
+            return False
+        return position.entry is None if order.purpose == "open" else order.id in position.pending
+
+    def _fills(self, tracked: Tracked, bar: Bar, sigma: float) -> list[Fill]:
+        """All that filled of an order, for the ledger; its slippage against the modelled middle."""
+        order, desk = tracked.order, self.machine.desk
+        market = Market(bar.ts, bar.close, max(1, bar.minutes_left), sigma, bar.session_minutes)
+        mids = [desk.mid_cents(leg.contract, market) for leg in order.legs]
+        made = Execution("", order.id, tracked.updated_at, 0, tracked.filled, tracked.values)
+        fee = desk.fee_cents(order.legs) * tracked.filled
+        return [
+            fill._replace(
+                slippage_cents=sum(
+                    leg.ratio * (price - mid)
+                    for leg, price, mid in zip(order.legs, fill.prices_cents, mids, strict=True)
+                )
+            )
+            for fill in fills(order, made, fee, bar.close, tracked.multiplier)
+        ]
+
+    def _stray(self, tracked: Tracked, units: int, at: int) -> None:
+        """Units that no trade waits for: the account holds them, and a person has to look."""
+        order = tracked.order
+        what = f"{units} × {order.name} of order {order.id} filled, and no trade waits for them"
+        self.books = replace(self.books, blocks=self.books.blocks | {Blocked("STRAY_FILL", what)})
+        self.journal.append(at, "stray", {"order": order.id, "trade": order.trade, "units": units})
+
+    # --- state
+
+    def state(self) -> dict[str, Any]:
+        """Books and conditions as JSON values, for a snapshot."""
+        books = _BOOKS.dump_python(self.books, mode="json")
+        books["external"].sort()
+        books["blocks"].sort()
+        return {"books": books, "down": self.down, "sent": sorted(self._sent), "told": sorted(self._told)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from `state`; the machine was restored before."""
+        self.books = _BOOKS.validate_python(state["books"])
+        self.down = None if state["down"] is None else Denial(*state["down"])
+        self._sent, self._told = set(state["sent"]), set(state["told"])
+        self._bar_entries()

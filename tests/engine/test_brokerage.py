@@ -1,0 +1,239 @@
+"""The shell over a broker: the machine hears of an order when it has ended, and nothing said is lost."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maxlib.core.errors import InvariantError
+from maxlib.engine.brokerage import BrokerShell, correction_in, correction_out
+from maxlib.engine.trader import Trader
+from maxlib.execution.alpaca.books import (
+    Blocked,
+    Correction,
+    ExternalTagged,
+    FillImported,
+    PositionAdopted,
+    StateMoved,
+)
+from maxlib.execution.alpaca.orders import Execution, State, Tracked
+from maxlib.journal.store import read
+from maxlib.risk.sizing import Denial
+from tests.engine.scripted import LONG, Market, config, strategy
+
+MARKET = Market().flat("09:30", "11:00", 500.0).signal("09:40", LONG).signal("10:20", LONG)
+BARS = MARKET.bars
+SECOND = 1_000_000_000
+
+
+class Day:
+    """A trader whose broker is the test."""
+
+    def __init__(self, folder: Path, **risk: Any) -> None:
+        self.folder, self.risk = folder, {"contracts": 4, **risk}
+        self.next = 0
+        self.start()
+
+    def start(self) -> None:
+        made = config(risk=self.risk, hold_minutes=20)
+        how = strategy(stop=1.5, tp1=50.0, tp2=60.0)
+        self.trader = Trader(self.folder, how, made, run="b", identity={}, simulated=True, fills="broker")
+        assert isinstance(self.trader.shell, BrokerShell)
+        self.shell = self.trader.shell
+
+    def restart(self) -> None:
+        before = self.trader.state_hash
+        self.trader.close()
+        self.start()
+        assert self.trader.state_hash == before
+
+    def until(self, minute: str) -> None:
+        """Bars up to the one that ends at a minute of the morning."""
+        hour, part = minute.split(":")
+        last = (int(hour) * 60 + int(part)) - (9 * 60 + 30)
+        for i in range(self.next, last):
+            self.trader.bar(BARS[i : i + 1])
+        self.next = last
+
+    @property
+    def now(self) -> int:
+        assert self.trader.last_bar is not None
+        return self.trader.last_bar.ts + 2 * SECOND
+
+    def said(self, *corrections: Correction) -> None:
+        for correction in corrections:
+            self.trader.heard(correction, self.now)
+
+    def moved(self, tracked: Tracked, to: State) -> StateMoved:
+        state = self.shell.books.orders[tracked.order.id].state
+        return StateMoved(tracked.order.id, state, to, "v1", (), self.now, to.lower())
+
+    def filled(self, tracked: Tracked, units: int, values: int, after: int = 0, *, late: bool = False) -> Any:
+        made = Execution(f"x{after}", tracked.order.id, self.now, after, units, (values,))
+        return FillImported(made, late)
+
+    def entries(self, kind: str) -> list[dict[str, Any]]:
+        return [json.loads(e.body) for e in read(self.folder / "journal.sqlite") if e.kind == kind]
+
+
+@pytest.fixture
+def day(tmp_path: Path) -> Day:
+    made = Day(tmp_path)
+    made.until("09:41")
+    return made
+
+
+def test_a_signal_makes_an_intent_that_costs_at_most_what_was_reckoned_and_fills_nothing(day: Day) -> None:
+    (tracked,) = day.shell.outbox
+    position = day.shell.machine.positions[1]
+    assert (tracked.state, tracked.order.quantity, tracked.order.purpose) == ("INTENT", 4, "open")
+    # The size was reckoned with the modelled ask and 65 cents of commission a contract.
+    assert tracked.limit_cents is not None
+    assert position.asked_cents == 4 * (tracked.limit_cents * 100 + 65)
+    day.until("09:50")
+    assert (day.entries("fill"), position.entry, day.shell.machine.ledger.held) == ([], None, {})
+    assert [t.order.id for t in day.shell.outbox] == [tracked.order.id], "nobody sent it"
+
+
+def test_units_at_several_prices_are_booked_to_the_cent_once_the_order_has_ended(day: Day) -> None:
+    (tracked,) = day.shell.outbox
+    start = day.shell.machine.ledger.cash_cents
+    # 1 unit at 1.00 and 3 at 1.01: 100.00 $ and 303.00 $, which four units cannot share evenly.
+    day.said(day.moved(tracked, "WORKING"), day.filled(tracked, 1, 10_000))
+    assert day.entries("fill") == [], "it may still fill"
+    assert day.shell.books.positions == {tracked.order.contract.name: Decimal(1)}
+    day.said(day.filled(tracked, 3, 30_300, after=1), day.moved(tracked, "FILLED"))
+    position = day.shell.machine.positions[1]
+    assert position.quantity == 4
+    assert position.paid_cents == 40_300
+    assert day.shell.machine.ledger.cash_cents == start - 40_300 - 4 * 65
+    assert sorted((f["quantity"], f["price_cents"]) for f in day.entries("fill")) == [(1, 100), (3, 101)]
+    day.restart()
+    assert day.shell.machine.positions[1].paid_cents == 40_300
+
+
+def test_a_part_that_filled_before_a_cancel_is_the_position(day: Day) -> None:
+    (tracked,) = day.shell.outbox
+    day.said(day.moved(tracked, "WORKING"), day.filled(tracked, 1, 10_000))
+    day.said(day.moved(tracked, "CANCELED"))
+    assert day.shell.machine.positions[1].quantity == 1
+    assert sum(day.shell.machine.ledger.held.values()) == 1
+
+
+@pytest.mark.parametrize("end", ["REFUSED", "LOST", "REJECTED", "EXPIRED"])
+def test_an_entry_that_never_filled_is_dropped(day: Day, end: State) -> None:
+    (tracked,) = day.shell.outbox
+    day.said(day.moved(tracked, end))
+    assert (day.shell.machine.positions, day.shell.outbox) == ({}, [])
+    assert [r["code"] for r in day.entries("rejected")] == [end]
+
+
+def entered(day: Day) -> Tracked:
+    (tracked,) = day.shell.outbox
+    day.said(day.filled(tracked, 4, 40_000), day.moved(tracked, "FILLED"))
+    return tracked
+
+
+def test_an_exit_that_the_broker_did_not_do_is_asked_for_again_at_the_next_bar_until_it_is(day: Day) -> None:
+    entered(day)
+    day.until("10:03")
+    (first,) = day.shell.outbox
+    assert (first.order.purpose, first.limit_cents) == ("time", None)
+    day.said(day.moved(first, "REJECTED"))
+    assert day.shell.outbox == [], "not in the same breath"
+    day.until("10:04")
+    (second,) = day.shell.outbox
+    assert second.order.id != first.order.id
+    # Half of it fills before it is canceled: what is left is asked for at once.
+    day.said(day.filled(second, 2, 18_000), day.moved(second, "CANCELED"))
+    (third,) = day.shell.outbox
+    assert third.order.quantity == 2
+    day.said(day.filled(third, 2, 18_000), day.moved(third, "FILLED"))
+    (trade,) = day.shell.machine.trades
+    # Bought at 1.00, sold at 0.90: 4 × 10 $ lost, and 8 commissions of 65 cents.
+    assert trade.pnl_cents == -4_000 - 8 * 65
+    assert day.shell.machine.ledger.held == {}
+
+
+def test_a_fill_of_an_order_that_had_ended_is_kept_and_bars_entries_until_somebody_looked(day: Day) -> None:
+    (tracked,) = day.shell.outbox
+    day.said(day.moved(tracked, "REFUSED"))
+    day.said(day.filled(tracked, 4, 40_000, late=True), day.moved(tracked, "FILLED"))
+    assert day.entries("stray") == [
+        {"order": tracked.order.id, "trade": 1, "units": 4, "simulated": True},
+    ]
+    assert day.shell.books.positions == {tracked.order.contract.name: Decimal(4)}
+    assert day.shell.machine.ledger.held == {}, "no trade of ours holds them"
+    day.restart()
+    day.until("10:21")
+    assert [(d["code"], d["limit"], d["actual"]) for d in day.entries("denied")] == [("BROKER_DIFFERS", 0, 1)]
+    day.trader.command("clear", day.now, "sold by hand")
+    assert day.shell.machine.broker is None
+
+
+def test_a_broker_that_cannot_be_heard_lets_nobody_enter_and_a_restart_remembers_it(tmp_path: Path) -> None:
+    day = Day(tmp_path)
+    day.trader.connection(Denial("BROKER_DOWN", 0.0, 3.5), 1, "down")
+    day.restart()
+    day.until("09:41")
+    assert [(d["code"], d["actual"]) for d in day.entries("denied")] == [("BROKER_DOWN", 3.5)]
+    day.trader.connection(None, day.now)
+    day.until("10:21")
+    assert len(day.shell.outbox) == 1
+
+
+def test_what_was_sent_before_a_kill_is_not_sent_again_and_what_was_not_is(day: Day) -> None:
+    (tracked,) = day.shell.outbox
+    day.restart()
+    assert [t.order.id for t in day.shell.outbox] == [tracked.order.id]
+    day.trader.sending(tracked.order.id, day.now)
+    assert (day.shell.outbox, day.shell.books.orders[tracked.order.id].sent_at) == ([], day.now)
+    day.restart()
+    assert day.shell.outbox == []
+
+
+def test_snapshot_and_journal_alone_come_to_the_same_state(tmp_path: Path) -> None:
+    day = Day(tmp_path)
+    day.until("09:41")
+    entered(day)
+    day.said(ExternalTagged("e1", "", "1 × QQQ"), Blocked("VANISHED", "gone"), Blocked("UNSTABLE", "moving"))
+    day.until("10:10")  # past a snapshot
+    state = day.trader.state_hash
+    day.trader.close()
+    for snapshot in (tmp_path / "snapshots").iterdir():
+        snapshot.unlink()
+    day.start()
+    assert day.trader.recovery.snapshot == 0
+    assert day.trader.state_hash == state
+
+
+def test_the_day_ends_with_what_is_open_still_open(day: Day) -> None:
+    entered(day)
+    day.until("09:50")
+    day.trader.finish()
+    assert sum(day.shell.machine.ledger.held.values()) == 4
+    assert day.entries("fill")[-1]["side"] == "buy"
+
+
+EXECUTION = Execution("b:0-2", "o", 5, 0, 2, (100, 200), "v")
+SAID: list[Correction] = [
+    FillImported(EXECUTION, late=True),
+    StateMoved("o", "INTENT", "WORKING", "b", ("l1", "l2"), 7, "new"),
+    ExternalTagged("b", "c", "1 × +1 QQQ"),
+    PositionAdopted("QQQ251120C00600000", Decimal(-2), Decimal("0.5")),
+    Blocked("OVERFILL", "too much"),
+]
+
+
+@pytest.mark.parametrize("said", SAID, ids=lambda said: type(said).__name__)
+def test_a_correction_survives_the_journal(said: Correction) -> None:
+    assert correction_in(json.loads(json.dumps(correction_out(said)))) == said
+
+
+def test_a_trader_that_fills_its_own_orders_hears_no_broker(tmp_path: Path) -> None:
+    one = Trader(tmp_path, strategy(), config(), run="b", identity={}, simulated=True)
+    with pytest.raises(InvariantError, match="no broker"):
+        one.connection(None, 1)
+    one.close()
