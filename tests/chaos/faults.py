@@ -13,8 +13,8 @@ to the first entry that the feed denied, or the first minute lost. Run through a
 snapshots, it must give the same state; and at each fill the cash is right, each short is covered, and no
 more is open than may be.
 
-What is drawn follows from the seed. What a session meets does so but for who comes first over the sockets,
-REST or a new connection: the same session again may differ in a word about the feed.
+What is drawn follows from the seed. What a session meets does so but for what real sockets decide: who comes
+first, REST or a new connection, and so where exactly a kill falls.
 
 What this does not test: prices that are wrong by less than a tenth, and quotes; the fills are modelled. The
 last line printed is JSON; the exit code is 1 if an invariant broke.

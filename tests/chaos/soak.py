@@ -11,8 +11,8 @@ Memory is judged twice, by the slope of a straight line. Over the ends of all se
 which compile and fill caches: resident memory, so what stays behind. And over the hours of one more session:
 memory that Python holds (tracemalloc), since a session may grow into what the ones before it gave back. Both
 should be below 1 MB an hour of the market. Descriptors and threads must be the same at each session's end,
-and there may not be more tasks all through the second half of a session than ever in its first. The last line printed is
-JSON; the exit code is 1 if something grew.
+and there may not be more tasks all through the second half of a session than ever in its first. The last
+line printed is JSON; the exit code is 1 if something grew.
 
 What this does not test: one trader over many days, which there is not yet; each session is a new one.
 """
@@ -136,7 +136,7 @@ def slope(samples: list[Sample], what: Literal["mb", "held_mb"]) -> float:
 
 
 def more_tasks(one: Day) -> int:
-    """By how many the fewest tasks of a session's second half exceed the most of its first: some come and go."""
+    """By how many the fewest tasks of a session's second half exceed the most of its first."""
     tasks, half = [s.tasks for s in one.within], len(one.within) // 2
     return min(tasks[half:]) - max(tasks[:half])
 
