@@ -238,7 +238,8 @@ class PaperTrader:
         elif isinstance(word, Condition) and self.session.feed(word.denial, self.feed.clock, word.why):
             now = self.session.status(self.feed.clock).feed
             self.events.publish({"event": "feed", "feed": now})
-            self.alerts.tell(Event.HEALTH, f"no entries: {now}" if now else "the feed is well again")
+            why = f" ({word.why})" if word.why else ""
+            self.alerts.tell(Event.HEALTH, f"no entries: {now}{why}" if now else "the feed is well again")
 
     def _bar(self, row: Rows) -> None:
         before = len(self.session.marks())
