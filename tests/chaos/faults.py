@@ -233,7 +233,8 @@ def tried(one: Session, root: Path) -> tuple[list[str], Counter[str]]:
         if code is not None:
             break
         counts["fault: kill"] += 1
-        last = [e.ts for e in read(folder / "journal.sqlite") if e.kind == "bar"]
+        journal = folder / "journal.sqlite"
+        last = [e.ts for e in (read(journal) if journal.exists() else []) if e.kind == "bar"]
         if missed and last:
             counts["fault: away"] += 1
             away.append((last[-1] + 1, last[-1] + missed * NS_PER_MINUTE))
