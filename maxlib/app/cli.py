@@ -370,28 +370,98 @@ def demo(
 
 @app.command()
 def dashboard(
+    scenario: Annotated[
+        str | None, typer.Argument(help="Start its trader in --folder, if none runs there.")
+    ] = None,
+    folder: Annotated[Path | None, typer.Option("--folder", help="Show the trader of this folder.")] = None,
     port: Port = None,
     bars: Annotated[
         str | None, typer.Option("--bars", help="Replay this file of real bars; default: a simulated market.")
     ] = None,
     symbol: Annotated[str, typer.Option("--symbol", help="Of the file.")] = "QQQ",
     day: Day = "",
+    venue: VenueName = "tape",
+    broker: BrokerName = "simulated",
+    speed: PaperSpeed = None,
+    overrides: Overrides = None,
 ) -> None:
-    """Serve the paper trader's page. On this machine only, until Ctrl-C."""
+    """Serve the paper trader's page. With --folder it shows a trader process, else a replay of its own."""
     from maxlib.app import voila
 
+    options = ["--venue", venue] if venue != "tape" else []
+    options += ["--broker", broker] if broker != "simulated" else []
+    options += [] if speed is None else ["--speed", str(speed)]
+    options += [word for pair in overrides or [] for word in ("-p", pair)]
+    if folder is not None:
+        if bars is not None:
+            raise ConfigError(
+                f"--bars {bars}: a trader has its own bars; leave out --folder to replay a file"
+            )
+        if scenario is not None:
+            _tradable(scenario, overrides or [], venue, broker, speed)
+        options += ["--day", day] if day else []
+        _serve("Paper trader", voila.TRADER, port, _attached(folder, scenario, options))
+        return
+    if scenario is not None:
+        raise ConfigError(f"{scenario}: should come with --folder, where its trader writes")
+    if options:
+        raise ConfigError(
+            f"{options[0]}: is of a SCENARIO with --folder; a replay has its controls on the page"
+        )
     parameters = {"symbol": symbol, "day": day, **(_tape_of(bars, symbol) if bars else {})}
     _serve("Paper trader", voila.PAPER_TRADER, port, parameters)
+
+
+def _tradable(
+    scenario: str,
+    overrides: list[str],
+    venue: str,
+    broker: str,
+    speed: float | None,
+    *,
+    delayed: bool = False,
+) -> Scenario:
+    """The scenario of a trader that is going to be started; what cannot be is told here, once."""
+    from maxlib.app import brokers, venues
+    from maxlib.research import scenario as scenario_file
+
+    chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides))
+    venues.venue(venue, delayed=delayed)
+    brokers.broker(broker).check(chosen.machine, live=venue == "massive")
+    if speed is not None:
+        venues.check_speed(speed)
+    return chosen
+
+
+def _attached(folder: Path, scenario: str | None, options: list[str]) -> dict[str, Any]:
+    """The page's parameters for a trader process, which is started if it is named and none runs."""
+    from maxlib.app.launch import Launch
+    from maxlib.views.remote import Remote
+
+    if scenario is not None:
+        found = Remote(folder).look()
+        if found.away in ("none", "ended", "down"):
+            Launch(scenario, folder.resolve(), options).start()
+            print(f"A trader of {scenario} starts in {folder} and outlives this command.", flush=True)
+        else:
+            print(f"The trader in {folder} runs, process {found.pid}.", flush=True)
+    elif options:
+        raise ConfigError(f"--folder {folder}: {options[0]} is of a SCENARIO, and none is named")
+    elif not folder.is_dir():
+        raise ConfigError(f"--folder {folder}: no such folder; name a SCENARIO to begin one there")
+    return {"folder": str(folder.resolve()), "scenario": scenario or "", "options": options}
 
 
 def _serve(name: str, notebook: Path, port: int | None, parameters: dict[str, Any]) -> None:
     from maxlib.app import voila
 
-    with voila.serve(notebook, port, parameters=parameters) as server:
+    with (
+        voila.serve(notebook, port, parameters=parameters) as server,
+        contextlib.suppress(KeyboardInterrupt),  # Ctrl-C is how it ends
+    ):
         print(f"{name}: {server.url}", flush=True)
         print("Press Ctrl-C to stop.", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
-            server.wait()
+        server.wait()
 
 
 @app.command()
@@ -413,7 +483,8 @@ def paper(
     import asyncio
 
     from maxlib.app import brokers, venues
-    from maxlib.app.paper import ADDRESS, PaperTrader
+    from maxlib.app.paper import PaperTrader
+    from maxlib.ops.address import ADDRESS
     from maxlib.research import scenario as scenario_file
 
     opened, filled_by = venues.venue(venue, delayed=delayed), brokers.broker(broker)
@@ -428,7 +499,9 @@ def paper(
 @app.command()
 def supervise(
     scenario: ScenarioName,
-    folder: Annotated[Path, typer.Option("--folder", help="Journal and state of the trader.")],
+    folder: Annotated[
+        Path, typer.Option("--folder", help="Journal and state of the trader; {day} is New York's date.")
+    ],
     venue: VenueName = "tape",
     delayed: Delayed = False,
     broker: BrokerName = "simulated",
@@ -441,14 +514,12 @@ def supervise(
     overrides: Overrides = None,
 ) -> None:
     """Keep the paper trader running. Restarts it when it ends or hangs; Ctrl-C ends both."""
-    from maxlib.app import brokers, venues
+    from maxlib.app import venues
     from maxlib.app.alerts import notifier
     from maxlib.ops.supervisor import supervise as keep
-    from maxlib.research import scenario as scenario_file
 
-    chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
-    venues.venue(venue, delayed=delayed)  # what cannot be is told here, once
-    brokers.broker(broker).check(chosen.machine, live=venue == "massive")
+    folder = _dated(folder)
+    chosen = _tradable(scenario, overrides or [], venue, broker, speed, delayed=delayed)
     notices = notifier(folder / "supervisor-notices", venues.label_of_venue(venue, chosen, delayed=delayed))
     told = [scenario, "--folder", str(folder), "--venue", venue, "--broker", broker, "--day", day]
     told += ["--delayed"] if delayed else []
@@ -471,7 +542,9 @@ def supervise(
 @app.command()
 def doctor(
     scenario: Annotated[str | None, typer.Argument(help="A scenario whose bars shall pass the gate.")] = None,
-    folder: Annotated[Path | None, typer.Option("--folder", help="A trader's journal and state.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="A trader's journal and state; {day} as for supervise.")
+    ] = None,
     port: Annotated[
         int | None, typer.Option("--port", min=1, max=65535, help="The one that the trader shall have.")
     ] = None,
@@ -488,7 +561,9 @@ def doctor(
     from maxlib.execution.alpaca.config import AlpacaConfig
 
     vendors = Vendors(MassiveConfig(), AlpacaConfig()) if online else None
-    lines = examine(scenario, folder, port=port, vendors=vendors, notify=notify)
+    lines = examine(
+        scenario, None if folder is None else _dated(folder), port=port, vendors=vendors, notify=notify
+    )
     failed = any(line.state == "fail" for line in lines)
     if as_json:
         print(json.dumps({"passed": not failed, "checks": [line._asdict() for line in lines]}, indent=2))
@@ -500,18 +575,30 @@ def doctor(
 @app.command()
 def report(
     folders: Annotated[
-        list[Path], typer.Argument(help="Folders of a paper trader, one a date; the newest is reported.")
+        list[Path],
+        typer.Argument(
+            help="Folders of a paper trader, one a date; the newest is reported. {day} is New York's date."
+        ),
     ],
 ) -> None:
     """Write a paper trader's daily report. Exit code 1 if it has drifted from its backtest."""
     from maxlib.app import daily, runner
 
-    outcome = daily.write(folders)
+    outcome = daily.write([_dated(folder) for folder in folders])
     if outcome.verdict == "failed":
         raise MaxTraderError(outcome.message)
     print(outcome.message)
     print(f"Report: {outcome.report}")
     raise typer.Exit(runner.exit_code([outcome]))
+
+
+def _dated(folder: Path) -> Path:
+    """`folder` with New York's date for {day}: a systemd unit has no shell that would fill it in."""
+    import time
+
+    from maxlib.market.calendar import new_york
+
+    return Path(str(folder).replace("{day}", str(new_york(time.time_ns()).date())))
 
 
 @app.command()

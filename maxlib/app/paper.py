@@ -21,16 +21,18 @@ from typing import Final
 from maxlib.app.alerts import Alerts, notifier
 from maxlib.app.api import Asked, Events, application
 from maxlib.app.brokers import SIMULATED, Account, Broker
-from maxlib.app.feeds import BEAT_SECONDS, Condition, Gap, Minute, Word
+from maxlib.app.feeds import BEAT_SECONDS, Condition, Gap, Minute, TapeFeed, Word
 from maxlib.app.venues import Open, tape
 from maxlib.core.config import config_hash
 from maxlib.core.errors import ConfigError
 from maxlib.core.files import write_atomic
 from maxlib.engine.backtest import Rows, to_bar
 from maxlib.engine.live import LiveSession, Request
+from maxlib.engine.replay import prior_close
 from maxlib.engine.trader import Trader
 from maxlib.execution.alpaca.books import Blocked, Correction, ExternalTagged, PositionAdopted
 from maxlib.market.calendar import to_ns
+from maxlib.ops.address import ADDRESS
 from maxlib.ops.events import Event
 from maxlib.ops.heartbeat import Heart
 from maxlib.ops.killswitch import KillSwitch
@@ -44,8 +46,6 @@ from maxlib.risk.sizing import Denial
 HOST: Final = "127.0.0.1"
 CONNECT_SECONDS: Final = 10.0
 """A start waits so long for the broker, and an end for its last orders; then it goes on and says so."""
-ADDRESS: Final = "api.json"
-"""In the trader's folder, readable by its user only: where the API is and its token."""
 
 
 class PaperTrader:
@@ -99,7 +99,14 @@ class PaperTrader:
             fills=broker.fills,
             history=market.history,
         )
-        self.session = LiveSession(self.trader, label=market.label, strategy=scenario.strategy.kind)
+        self.session = LiveSession(
+            self.trader,
+            label=market.label,
+            strategy=scenario.strategy.kind,
+            previous_close=None if market.history is None else prior_close(market.history),
+        )
+        if isinstance(self.feed, TapeFeed) and self.trader.last_bar is not None:
+            self.feed.clock = self.trader.last_bar.ts
         self.switch = KillSwitch(self.folder / "kill.json")
         self._heart = Heart(self.folder / HEARTBEAT)
         self.events = Events()
@@ -141,11 +148,11 @@ class PaperTrader:
             denied = self.switch.reset(code)
             if denied is not None:
                 return denied.sentence
+            self._obey()
             self.alerts.tell(Event.KILL_SWITCH_RESET, "the kill switch was reset; trading waits for a resume")
             return None
+        self._obey()
         request: Request = "resume" if name == "start" else name
-        if request == "resume" and self.switch.thrown:
-            return "the kill switch is thrown; reset it first"
         refused = self.session.ask(request, self.feed.clock, why)
         if refused is None:
             self._tell_phase(why)
@@ -156,8 +163,9 @@ class PaperTrader:
     def _obey(self) -> None:
         """A thrown kill switch, whoever threw it, halts; only a reset and a resume let entries pass again."""
         found = self.switch.why()
+        why = "" if found is None else f"kill switch: {found.reason} ({found.by})"
+        self.session.killed = why
         if found is not None and self.session.phase == "TRADING":
-            why = f"kill switch: {found.reason} ({found.by})"
             self.session.ask("halt", self.feed.clock, why)
             self._tell_phase(why)
             self.alerts.tell(Event.KILL_SWITCH, why)

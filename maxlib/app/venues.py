@@ -229,6 +229,13 @@ def label_of_venue(name: str, scenario: Scenario, *, delayed: bool = False) -> V
     return label_of(load_tape(scenario.data).simulated)
 
 
+def check_speed(speed: float) -> float:
+    """Times market speed; refused if it is none."""
+    if not 0.0 <= speed <= 1e6:
+        raise ConfigError(f"--speed {speed}: should be from 0 (as fast as possible) to 1000000")
+    return speed
+
+
 def _first_entry(folder: Path) -> dict[str, Any] | None:
     """What a journal was begun with; None = it was not begun."""
     path = folder / "journal.sqlite"
@@ -245,9 +252,7 @@ def _vix_of(scenario: Scenario) -> NDArray[np.void] | None:
 
 
 def _date(scenario: Scenario, folder: Path | None, day: str, speed: float | None, suffix: str) -> _Date:
-    chosen = USUAL_SPEED if speed is None else speed
-    if not 0.0 <= chosen <= 1e6:
-        raise ConfigError(f"--speed {speed}: should be from 0 (as fast as possible) to 1000000")
+    chosen = USUAL_SPEED if speed is None else check_speed(speed)
     found = load_tape(scenario.data)
     days = {str(d): d for d in session_days(found.bars)}
     if not days or day not in ("", *days):

@@ -29,6 +29,7 @@ from typing import IO, Any, Final
 from maxlib.core.errors import ConfigError, MaxTraderError
 
 PAPER_TRADER: Final = Path(__file__).parents[2] / "dashboards" / "paper_trader.ipynb"
+TRADER: Final = PAPER_TRADER.with_name("trader.ipynb")
 OPTIONS_LAB: Final = Path(__file__).parents[2] / "notebooks" / "options_lab.ipynb"
 HOST: Final = "127.0.0.1"
 PORT: Final = 8866

@@ -6,11 +6,15 @@ and reads views. Whoever watches changes nothing.
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from maxlib.core.config import Config
 from maxlib.engine.backtest import Rows, to_bar
 from maxlib.engine.brokerage import BrokerShell
+from maxlib.engine.events import Bar
 from maxlib.engine.projection import Projection, number
 from maxlib.engine.session_views import (
     BarView,
@@ -22,6 +26,7 @@ from maxlib.engine.session_views import (
 )
 from maxlib.engine.trader import Fills, Trader
 from maxlib.execution.alpaca.books import Correction
+from maxlib.journal.chain import Entry
 from maxlib.risk.sizing import Denial
 
 Phase = Literal["TRADING", "HALTED", "STOPPED"]
@@ -59,7 +64,10 @@ class Status(Config):
     broker : why the broker lets nobody enter, "" = it is well or there is none
     differences : what its account and our books differed in, until a person clears it
     age_s : seconds from the end of the newest bar to now; None before the first
+    taken_s : seconds on the wall since the newest bar was taken; None = none since this start
+    previous_close : close of the last regular session before this one, if the tape has one
     recovered : journal entries that the start found and ran through again
+    killed : why the kill switch is thrown, or ""
     blocked : requests that are refused now, each with the reason
     fault : the error that stopped it, or ""
     """
@@ -77,7 +85,9 @@ class Status(Config):
     fills: Fills
     broker: str
     differences: tuple[str, ...]
+    taken_s: float | None
     last: float | None
+    previous_close: float | None
     bars: int
     recovered: int
     marks: int
@@ -94,6 +104,7 @@ class Status(Config):
     journal_head: str
     journal_count: int
     journal_tail: tuple[JournalRow, ...]
+    killed: str
     blocked: dict[Request, str]
     fault: str
 
@@ -104,14 +115,24 @@ class LiveSession:
     Parameters
     ----------
     trader : recovered; a halt that it remembers stands
+    previous_close : see `Status`
+
+    Attributes
+    ----------
+    bars : all that the journal has, those before this start too
+    killed : why the kill switch is thrown, or ""; set by whoever watches the switch
     """
 
-    def __init__(self, trader: Trader, *, label: Venue, strategy: str) -> None:
+    def __init__(
+        self, trader: Trader, *, label: Venue, strategy: str, previous_close: float | None = None
+    ) -> None:
         self.trader = trader
         self.label: Venue = label
-        self.fault = ""
-        self.bars: list[BarView] = []
         self.gaps = 0
+        self.fault = self.killed = ""
+        self.bars = recorded_bars(trader.journal.entries)
+        self._taken: float | None = None
+        self._previous_close = previous_close
         self._strategy = strategy
         self._shown = Projection(trader.shell)
         self._shown.read()
@@ -126,6 +147,8 @@ class LiveSession:
             return "an error stopped the trader; it starts anew by recovery"
         if request == "clear" and not self._differences():
             return "nothing differs from the broker"
+        if request == "resume" and self.killed:
+            return "the kill switch is thrown; reset it first"
         return None if self.phase in _LEGAL[request] else _WORDS[self.phase]
 
     def ask(self, request: Request, now: int, why: str = "") -> str | None:
@@ -154,13 +177,9 @@ class LiveSession:
             self.phase, self.fault = "STOPPED", f"{type(error).__name__}: {error}"
             raise
         self._shown.read()
+        self._taken = time.monotonic()
         b = to_bar(rows[0])
-        self.bars.append(
-            BarView(
-                ts=b.ts, open=b.open, high=b.high, low=b.low, close=b.close, volume=b.volume,
-                pnl_cents=self._shown.pnl_cents(b, self.trader.sigma),
-            )
-        )  # fmt: skip
+        self.bars.append(_view(b, self._shown.pnl_cents(b, self.trader.sigma)))
 
     def feed(self, denial: Denial | None, now: int, why: str = "") -> bool:
         """The feed is well, or lets nobody enter. True if that is news."""
@@ -212,9 +231,12 @@ class LiveSession:
             fills=self.trader.fills,
             broker=_sentence(self.trader.shell.machine.broker),
             differences=self._differences(),
+            taken_s=None if self._taken is None else time.monotonic() - self._taken,
             last=bar.close if bar else None,
+            previous_close=self._previous_close,
             bars=len(self.bars),
             recovered=self.trader.recovery.entries,
+            killed=self.killed,
             blocked={request: reason for request, reason in refusals.items() if reason is not None},
             fault=self.fault,
             **self._shown.account(bar, self.trader.sigma),
@@ -239,3 +261,36 @@ def _sentence(denial: Denial | None) -> str:
     if denial.code == "BROKER_DIFFERS":
         return f"{denial.code}: {denial.actual:,.0f} to be looked at and cleared"
     return f"{denial.code}: {denial.actual:,.0f} s, at most {denial.limit:,.0f} s"
+
+
+def recorded_bars(entries: Sequence[Entry]) -> list[BarView]:
+    """The bars of a journal, so that a restart shows the whole day.
+
+    Their P&L is that of the closed trades. It is None while a trade was open: what it was worth then is
+    not in the journal.
+    """
+    found: list[tuple[Bar, int | None]] = []
+    open_: set[int] = set()
+    closed_cents = 0
+    for entry in entries:
+        if entry.kind not in ("bar", "fill", "closed"):
+            continue
+        body = json.loads(entry.body)
+        if entry.kind == "bar":
+            bar = Bar(*body["values"])
+        elif entry.kind == "fill":
+            open_.add(body["trade"])
+        else:
+            open_.discard(body["trade"])
+            closed_cents += body["pnl_cents"]
+        if entry.kind != "bar":
+            bar, _ = found.pop()
+        found.append((bar, None if open_ else closed_cents))
+    return [_view(bar, pnl_cents) for bar, pnl_cents in found]
+
+
+def _view(bar: Bar, pnl_cents: int | None) -> BarView:
+    return BarView(
+        ts=bar.ts, open=bar.open, high=bar.high, low=bar.low, close=bar.close, volume=bar.volume,
+        pnl_cents=pnl_cents,
+    )  # fmt: skip

@@ -136,8 +136,7 @@ class ReplaySession:
         self._stepper = Stepper(self._shell, strategy)
         self._levels = KNOWN.stream(KNOWN.params(unused=0))
         before = bars[:first]
-        closes = before["close"][_regular(before)]
-        self._previous_close = float(closes[-1]) if len(closes) else None
+        self._previous_close = prior_close(before)
         self._stepper.warm(before)
         self._levels.restore(KNOWN.run(before, self._levels.params)[0].tobytes())
 
@@ -290,6 +289,12 @@ def span(bars: Rows, day: dt.date) -> tuple[int, int]:
         )
         raise DataError(f"the tape has no bars on {day}: {covers}")
     return first, last
+
+
+def prior_close(before: Rows) -> float | None:
+    """Close of the last bar in regular hours; None if there is none."""
+    closes = before["close"][_regular(before)]
+    return float(closes[-1]) if len(closes) else None
 
 
 def session_days(bars: Rows) -> list[dt.date]:

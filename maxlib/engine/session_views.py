@@ -105,7 +105,7 @@ class MarkView(Config):
 
 
 class BarView(Config):
-    """A bar of the session; `pnl_cents` is the session's P&L at its close (equity - start)."""
+    """A bar; `pnl_cents` is the session's P&L at its close (equity - start), None = not known."""
 
     ts: int
     open: float
@@ -113,7 +113,7 @@ class BarView(Config):
     low: float
     close: float
     volume: float
-    pnl_cents: int
+    pnl_cents: int | None
 
 
 class SessionView(Config):

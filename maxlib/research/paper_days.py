@@ -127,6 +127,8 @@ def read_day(folder: Path) -> PaperDay:
     InvariantError
         If its chain is broken: nothing is said of such a journal.
     """
+    if not (folder / JOURNAL).is_file():
+        raise DataError(f"{folder / JOURNAL} does not exist: there is no paper trader's day to report")
     rows = check(folder / JOURNAL)
     if not rows:
         raise DataError(f"{folder / JOURNAL} is empty: the trader has not begun")
@@ -248,10 +250,14 @@ def _trades(bodies: list[tuple[Entry, dict[str, Any]]], multiplier: int) -> tupl
 
 
 def _happened(bodies: list[tuple[Entry, dict[str, Any]]]) -> Iterator[Happened]:
+    before = ("", "")
     for entry, body in bodies:
         if entry.kind in _TOLD or (entry.kind == "broker" and body["what"] in _ROUTINE):
             continue
-        yield Happened(entry.ts, entry.kind, _words(entry.kind, body))
+        text = _words(entry.kind, body)
+        if (entry.kind, text) != before:  # a feed says again and again that it is still silent
+            yield Happened(entry.ts, entry.kind, text)
+        before = entry.kind, text
 
 
 def _words(kind: str, body: dict[str, Any]) -> str:

@@ -174,7 +174,8 @@ class PaperTrader(widgets.VBox):
         )
         self.banner.value = ""
         view = self.host.view().session
-        self.chart.show(view, view.clock if opening is None else max(view.clock, opening))
+        first = view.clock if opening is None else max(view.clock, opening)
+        self.chart.show(day, first, f"{view.name} {view.clock}")
         self.paint()
 
     def _speed(self, speed: float) -> None:

@@ -10,9 +10,11 @@ from typing import Any, Final
 import ipywidgets as widgets
 
 from maxlib.analytics.metrics import wilson
+from maxlib.engine.live import Status
 from maxlib.engine.session_views import JournalRow, PositionView, SessionView, TradeView
 from maxlib.market.calendar import new_york
 
+View = SessionView | Status
 WHY_NOT: Final = {
     "POSITION_LIMIT": "already in a position",
     "MARKET_CLOSED": "outside regular hours",
@@ -21,6 +23,7 @@ WHY_NOT: Final = {
     "UNAFFORDABLE": "one contract costs more than the budget",
     "INSUFFICIENT_CASH": "not enough cash at the fill",
     "TAPE_ENDED": "stopped before the entry was filled",
+    "HALTED": "halted by a request or the kill switch",
 }
 STALE_SECONDS: Final = 120
 """Market seconds without a bar after which the data age is shown as a warning."""
@@ -29,14 +32,14 @@ STALE_SECONDS: Final = 120
 class Panel(widgets.HTML):
     """A part of the page that renders a view; `area` is its place in theme.css, `boxed` its frame."""
 
-    def __init__(self, area: str, render: Callable[[SessionView], str], *, boxed: bool = True) -> None:
+    def __init__(self, area: str, render: Callable[[Any], str], *, boxed: bool = True) -> None:
         super().__init__()
         self.add_class(f"mx-{area}")
         if boxed:
             self.add_class("mx-panel")
         self._render = render
 
-    def show(self, view: SessionView) -> None:
+    def show(self, view: object) -> None:
         """Render; nothing is sent if nothing changed."""
         self.value = self._render(view)
 
@@ -108,7 +111,7 @@ def clocks(view: SessionView) -> str:
     )
 
 
-def tiles(view: SessionView) -> str:
+def tiles(view: View) -> str:
     """The seven numbers a trader looks at first."""
     return "".join(
         f"<div class='mx-tile'><label>{name}</label><b class='{kind}'>{value}</b><small>{note}</small></div>"
@@ -125,7 +128,7 @@ def tiles(view: SessionView) -> str:
     )  # fmt: skip
 
 
-def _last(view: SessionView) -> tuple[str, str, str, str]:
+def _last(view: View) -> tuple[str, str, str, str]:
     if view.last is None or view.bar_at is None:
         return "Last", "–", "mx-muted", "no bar yet"
     name, last = f"Last, {hhmm(view.bar_at)}", f"{view.last:.2f}"
@@ -136,7 +139,7 @@ def _last(view: SessionView) -> tuple[str, str, str, str]:
     return name, last, "", f"<span class='{tone(change)}'>{text}</span> on the prior close"
 
 
-def _held(view: SessionView) -> tuple[str, str, str, str]:
+def _held(view: View) -> tuple[str, str, str, str]:
     if not view.positions:
         return "Position", "Flat", "mx-muted", "nothing open"
     first, *rest = view.positions
@@ -148,7 +151,7 @@ def _held(view: SessionView) -> tuple[str, str, str, str]:
     return "Position", f"{quantity} × {option(first.right, first.strike)}{more}", "", note
 
 
-def _win_rate(view: SessionView) -> tuple[str, str, str, str]:
+def _win_rate(view: View) -> tuple[str, str, str, str]:
     n = len(view.trades)
     if n == 0:
         return "Win rate", "–", "mx-muted", "n = 0"
@@ -159,7 +162,7 @@ def _win_rate(view: SessionView) -> tuple[str, str, str, str]:
 # --- panels
 
 
-def position(view: SessionView) -> str:
+def position(view: View) -> str:
     """What is held, what it would bring now, and where it leaves."""
     title = _title("Position", "quotes modelled")
     if not view.positions:
@@ -190,7 +193,7 @@ def _price(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def trades(view: SessionView) -> str:
+def trades(view: View) -> str:
     """Closed trades, the newest on top."""
     title = _title("Trades", str(len(view.trades)) if view.trades else "")
     if not view.trades:
@@ -211,7 +214,7 @@ def _trade(t: TradeView) -> list[str]:
     ]
 
 
-def why_not(view: SessionView) -> str:
+def why_not(view: View) -> str:
     """Signals that became no trade, by reason."""
     total = sum(d.count for d in view.denials)
     title = _title("Why not traded", str(total) if total else "")
@@ -220,7 +223,9 @@ def why_not(view: SessionView) -> str:
     rows = []
     for d in view.denials:
         numbers = (
-            f" ({d.actual:g}, limit {d.limit:g})" if d.limit is not None and d.actual is not None else ""
+            f" ({d.actual:g}, limit {d.limit:g})"
+            if d.limit is not None and d.actual is not None and d.code != "HALTED"  # it has no numbers
+            else ""
         )
         text = WHY_NOT.get(d.code, escape(d.code)) + numbers
         rows.append(
@@ -229,7 +234,7 @@ def why_not(view: SessionView) -> str:
     return title + _table(("n", "Reason"), rows)
 
 
-def journal(view: SessionView) -> str:
+def journal(view: View) -> str:
     """The newest entries of the hash chain, the newest on top."""
     note = (
         f"{view.journal_count} entries, head {escape(view.journal_head[:10])}" if view.journal_count else ""
@@ -254,6 +259,10 @@ def summary(kind: str, body: str) -> str:
     """One journal entry in a few words; an unknown kind stands as it is."""
     data: dict[str, Any] = json.loads(body)
     try:
+        if kind == "bar":
+            return f"close {data['values'][4]:.2f}"
+        if kind == "command":
+            return f"{data['name']}: {data['why']}" if data["why"] else data["name"]
         if kind == "signal":
             return f"{'calls' if data['side'] > 0 else 'puts'} at {data['spot']:.2f}"
         if kind == "order":

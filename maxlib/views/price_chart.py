@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from typing import Any, Final
+from html import escape
+from typing import Any, Final, Protocol
 
+from maxlib.engine.live import Status
 from maxlib.engine.session_views import BarView, LevelsView, MarkView, PositionView, SessionView
 from maxlib.market.bars import NS_PER_MINUTE, RTH_CLOSE, RTH_OPEN
 from maxlib.market.calendar import new_york, session, to_ns
 from maxlib.views import theme
-from maxlib.views.host import KernelHost
 from maxlib.views.stream_chart import WINDOW, StreamChart
 
 CANDLES, VOLUME, SIGNALS, ENTRIES, EXITS, PNL = range(6)
@@ -34,6 +35,16 @@ _LEVELS: Final = (
 )
 
 
+class Story(Protocol):
+    """What happened, from a number on; a host of a session is one."""
+
+    def bars_since(self, i: int) -> list[BarView]:
+        """Bars from number `i` (from 0) on."""
+
+    def marks_since(self, i: int) -> list[MarkView]:
+        """Marks from number `i` (from 0) on."""
+
+
 def stamp(ts: int) -> str:
     """New York wall time as plotly takes it."""
     return f"{new_york(ts):%Y-%m-%d %H:%M}"
@@ -45,21 +56,32 @@ def spans(day: dt.date, first: int) -> list[tuple[int, int]]:
     `first` is the market time at which the session begins. A fixed axis fills from left to
     right and never jumps; a day that begins in pre-market is too long for one and takes two.
     """
-    hours = session(day)
-    opening, closing = (hours.open_minute, hours.close_minute) if hours else (RTH_OPEN, RTH_CLOSE)
-    close = to_ns(day, closing)
-    usual = (to_ns(day, opening - _BEFORE_OPEN), close)
-    if first >= usual[0]:
-        return [usual]
+    begin, close = usual(day)
+    if first >= begin:
+        return [(begin, close)]
     return [(first, first + WINDOW * NS_PER_MINUTE), (close - WINDOW * NS_PER_MINUTE, close)]
 
 
-class PriceChart:
-    """Keeps the chart in step with a host. Holds counters, no truth."""
+def usual(day: dt.date) -> tuple[int, int]:
+    """The usual time range (UTC ns): from an hour before the open to the close."""
+    hours = session(day)
+    opening, closing = (hours.open_minute, hours.close_minute) if hours else (RTH_OPEN, RTH_CLOSE)
+    return to_ns(day, opening - _BEFORE_OPEN), to_ns(day, closing)
 
-    def __init__(self) -> None:
-        self.widget = StreamChart(_figure("", (0, NS_PER_MINUTE)))
+
+class PriceChart:
+    """Keeps the chart in step with a host. Holds counters, no truth.
+
+    Parameters
+    ----------
+    invitation : stands where the first bar will be
+    """
+
+    def __init__(self, invitation: str = "Each bar appears when it is known.<br>Press Start.") -> None:
+        self._invitation = invitation
+        self.widget = StreamChart(_figure("", (0, NS_PER_MINUTE), invitation))
         self._spans: list[tuple[int, int]] = []
+        self._since = 0
         self._clear()
 
     def _clear(self) -> None:
@@ -70,15 +92,19 @@ class PriceChart:
         self._lines: Any = None
         self.far: list[tuple[float, str, str]] = []
 
-    def show(self, view: SessionView, first: int) -> None:
-        """Begin anew with another session; `first` is where it begins."""
-        self._spans = spans(view.day, first)
+    def show(self, day: dt.date, first: int, revision: str, *, since: int = 0) -> None:
+        """Begin anew with another session of `day`; `first` is where it begins.
+
+        What ended before `since` (UTC ns) is left out. A viewer's zoom stays as long as `revision` does.
+        """
+        self._spans, self._since = spans(day, first), since
         self._bars = self._marks = 0
         self._levels, self._last = LevelsView(), None
         self._lines = None
-        self.widget.reset(_figure(f"{view.name} {view.clock}", self._spans[0]))
+        self._low, self._high = math.inf, -math.inf
+        self.widget.reset(_figure(revision, self._spans[0], self._invitation))
 
-    def update(self, host: KernelHost, view: SessionView) -> None:
+    def update(self, host: Story, view: SessionView | Status) -> None:
         """Draw what has happened since the last call."""
         bars = host.bars_since(self._bars)
         self._bars += len(bars)
@@ -86,7 +112,7 @@ class PriceChart:
             del self._spans[0]
             self.widget.relayout({"xaxis.range": [stamp(ts) for ts in self._spans[0]]})
         end = self._spans[-1][1]
-        shown = [bar for bar in bars if bar.ts <= end]
+        shown = [bar for bar in bars if self._since <= bar.ts <= end]
         if shown:
             if self._last is None:
                 self.widget.relayout({"yaxis.showticklabels": True, "yaxis3.showticklabels": True})
@@ -94,13 +120,14 @@ class PriceChart:
             self._low = min(self._low, *(bar.low for bar in shown))
             self._high = max(self._high, *(bar.high for bar in shown))
             _append(self.widget, shown)
-            colour = theme.UP if shown[-1].pnl_cents >= 0 else theme.DOWN
+            colour = theme.UP if (shown[-1].pnl_cents or 0) >= 0 else theme.DOWN
             self.widget.update(PNL, {"line.color": colour, "fillcolor": f"{colour}22"})
         marks = host.marks_since(self._marks)
         self._marks += len(marks)
-        if marks:
-            _mark(self.widget, marks)
-        if view.bar_at is not None and view.bar_at <= end:
+        marked = [mark for mark in marks if self._since <= mark.ts <= end]
+        if marked:
+            _mark(self.widget, marked)
+        if isinstance(view, SessionView) and view.bar_at is not None and view.bar_at <= end:
             self._levels = view.levels
         near, self.far = self._split()
         lines = _lines(near, view.positions, self._last, _CLOSE * (self._high - self._low))
@@ -131,7 +158,7 @@ def _append(chart: StreamChart, bars: list[BarView]) -> None:
         close=[bar.close for bar in bars],
     )
     chart.append(VOLUME, x=x, y=[bar.volume for bar in bars])
-    chart.append(PNL, x=x, y=[bar.pnl_cents / 100 for bar in bars])
+    chart.append(PNL, x=x, y=[None if bar.pnl_cents is None else bar.pnl_cents / 100 for bar in bars])
 
 
 def _mark(chart: StreamChart, marks: list[MarkView]) -> None:
@@ -143,7 +170,7 @@ def _mark(chart: StreamChart, marks: list[MarkView]) -> None:
                 {
                     "x": [stamp(mark.ts) for mark in some],
                     "y": [mark.spot for mark in some],
-                    "text": [f"{mark.kind}: {mark.text}" for mark in some],
+                    "text": [f"{mark.kind}: {escape(mark.text)}" for mark in some],
                     "marker.symbol": [_symbol(mark) for mark in some],
                     "marker.color": [_colour(mark) for mark in some],
                     "marker.size": [_SIZES[mark.kind] for mark in some],
@@ -234,16 +261,16 @@ def _titles() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _invitation() -> dict[str, Any]:
+def _invite(text: str) -> dict[str, Any]:
     return {
         "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.7, "showarrow": False,
-        "text": "Each bar appears when it is known.<br>Press Start.",
+        "text": text,
         "font": {"size": 13, "color": theme.MUTED},
     }  # fmt: skip
 
 
-def _figure(revision: str, shown: tuple[int, int]) -> dict[str, Any]:
-    """An empty chart; `revision` changes when a viewer's zoom is no longer wanted."""
+def _figure(revision: str, shown: tuple[int, int], invitation: str) -> dict[str, Any]:
+    """An empty chart; `revision` changes when a viewer's zoom is no longer wanted, "" = no session yet."""
 
     def side(top: float, bottom: float, **more: Any) -> dict[str, Any]:
         return {"domain": [bottom, top], "side": "right", "nticks": 5, "fixedrange": True, **more}
@@ -289,7 +316,7 @@ def _figure(revision: str, shown: tuple[int, int]) -> dict[str, Any]:
                 "type": "date", "range": [stamp(ts) for ts in shown], "anchor": "y3", "tickformat": "%H:%M",
                 "rangeslider": {"visible": False}, "showspikes": True, "spikemode": "across",
                 "spikethickness": 1, "spikedash": "solid", "spikecolor": theme.BORDER, "spikesnap": "cursor",
-                "hoverformat": "%H:%M",
+                "hoverformat": "%H:%M", "showticklabels": revision != "",
             },
             "yaxis": side(1.0, 0.38, tickformat=".2f", showticklabels=False, nticks=9),
             "yaxis2": side(0.33, 0.24, showticklabels=False, showgrid=False, rangemode="tozero"),
@@ -298,7 +325,7 @@ def _figure(revision: str, shown: tuple[int, int]) -> dict[str, Any]:
                 autorangeoptions={"include": [-25, 25]},
             ),
             "shapes": [],
-            "annotations": [*_titles(), _invitation()],
+            "annotations": [*_titles(), _invite(invitation)],
         },
         "config": {"displayModeBar": False, "displaylogo": False, "responsive": False, "scrollZoom": False},
     }  # fmt: skip

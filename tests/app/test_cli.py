@@ -91,6 +91,13 @@ def test_a_broken_file_is_one_sentence_and_exit_code_2(capsys, tmp_path, name):
         (["audit", "demo_calm", "--cuts", "0"], "--cuts 0"),
         (["data", "check", "nowhere.csv"], "nowhere.csv"),
         (["dashboard", "--bars", "nowhere.csv"], "nowhere.csv"),
+        (["dashboard", "demo_normal"], "demo_normal: should come with --folder"),
+        (["dashboard", "--speed", "5"], "are of a SCENARIO"),
+        (["dashboard", "--folder", "nowhere"], "--folder nowhere: no such folder"),
+        (["dashboard", "--folder", ".", "--day", "2025-01-31"], "--folder .: --day, --speed and -p are of a"),
+        (["dashboard", "--folder", ".", "--bars", "some.csv"], "--bars some.csv: a trader has its own bars"),
+        (["dashboard", "nothing", "--folder", "nowhere"], "nothing"),
+        (["dashboard", "demo_normal", "--folder", "nowhere", "--speed", "-1"], "--speed -1.0: should be"),
         (
             ["backtest", "demo_calm", "-p", "claims=null", "--journal", "/proc/nowhere/j.db"],
             "/proc/nowhere/j.db",

@@ -28,7 +28,8 @@ from maxlib.views import daily_tables
 SHORT = {"data.simulator.days": 14}
 SCENARIO = scenario.load("demo_normal", SHORT)
 TAPE = load(SCENARIO.data)
-DAYS = sorted({str(new_york(int(ts) - 60 * 10**9).date()) for ts in TAPE.bars["ts"]})
+dates = np.array([str(new_york(int(ts) - 60 * 10**9).date()) for ts in TAPE.bars["ts"]])
+DAYS = sorted(set(dates.tolist()))
 LAST = DAYS[-3:]
 
 
@@ -103,7 +104,7 @@ def test_expected_is_a_bar_by_bar_backtest_of_the_days_before(
     made: tuple[list[Path], list[PaperTrader]],
 ) -> None:
     expected = daily.daily(made[0]).expected
-    earlier = np.array([str(new_york(int(ts) - 60 * 10**9).date()) < LAST[0] for ts in TAPE.bars["ts"]])
+    earlier = dates < LAST[0]
     slow = backtest(TAPE.bars[earlier], SCENARIO.strategy.build(), SCENARIO.machine, leap=False)
     assert len(slow.trades) > 5
     assert expected.pnl.tolist() == [t.pnl_cents / t.quantity / 100 for t in slow.trades]
@@ -118,7 +119,7 @@ def test_expected_has_not_seen_the_day_nor_what_follows(
 ) -> None:
     honest = daily.before(paper_days.read_day(made[0][1]), TAPE)
     bars = TAPE.bars.copy()
-    later = np.array([str(new_york(int(ts) - 60 * 10**9).date()) >= LAST[1] for ts in bars["ts"]])
+    later = dates >= LAST[1]
     assert 0 < later.sum() < len(bars)
     for name in ("open", "high", "low", "close"):
         bars[name][later] *= 1.3
@@ -161,6 +162,56 @@ def test_other_bars_than_the_traders_and_other_code_are_said(
     assert "run by another, the trader by" in notes
 
 
+def test_what_a_feed_and_a_broker_tell_is_told_once_in_words(copies: list[Path]) -> None:
+    noon = 1_737_565_200 * 10**9  # 22 January 2025, 12:00 New York
+    stale = {"code": "STALE_FEED", "limit": 90.0, "why": ""}
+    gone = {"what": "connection", "code": "BROKER_DOWN", "limit": 0.0, "actual": 0.0, "why": "no <answer>"}
+    more: list[Row] = [
+        (noon, "feed", {**stale, "actual": 120.0}),
+        (noon + 1, "feed", {**stale, "actual": 180.0}),
+        (noon + 2, "feed", {"code": "", "limit": 0.0, "actual": 0.0, "why": ""}),
+        (noon + 3, "gap", {"start": noon - 120 * 10**9, "end": noon}),
+        (noon + 4, "broker", gone),
+        (noon + 5, "broker", {"what": "sent", "order": "x"}),
+        (noon + 6, "stray", {"order": "x", "trade": 3, "units": 2}),
+    ]
+    edit(copies[1], lambda rows: rows.extend(more))
+    report = daily.daily(copies[1:2])
+    assert [(one.kind, one.text) for one in report.today.log if one.kind != "command"] == [
+        ("feed", "STALE_FEED, no entries"),
+        ("feed", "well again"),
+        ("gap", "no bar will come for 11:58 to 12:00"),
+        ("broker", "BROKER_DOWN, no entries: no <answer>"),
+        ("stray", "trade 3, units 2"),
+    ]
+    assert "no &lt;answer&gt;" in daily_tables.events(report)
+
+
+def test_an_entry_that_a_broker_fills_in_parts_costs_their_average_and_its_slippage_is_judged(
+    tmp_path: Path,
+) -> None:
+    def first(day: str) -> int:
+        machine = traded(tmp_path / day, day).trader.shell.machine
+        return machine.trades[0].quantity if machine.trades else 0
+
+    folder = tmp_path / next(day for day in reversed(DAYS) if first(day) > 1)
+    before = paper_days.read_day(folder).trades[0]
+
+    def split(rows: list[Row]) -> None:
+        at = next(i for i, row in enumerate(rows) if row[1] == "fill")
+        ts, kind, body = rows[at]
+        rest = {**body, "quantity": body["quantity"] - 1, "modelled": False, "slippage_cents": 2.0}
+        dear = {**body, "quantity": 1, "price_cents": body["price_cents"] + 10, "slippage_cents": 12.0}
+        rows[at : at + 1] = [(ts, kind, dear), (ts, kind, rest)]
+
+    edit(folder, split)
+    report = daily.daily([folder])
+    after = report.today.trades[0]
+    assert after.entry_cents == pytest.approx(before.entry_cents + 10 / before.quantity)
+    assert (after.entry_at, after.pnl_cents) == (before.entry_at, before.pnl_cents)
+    assert (report.today.fills - report.today.modelled, report.figures[3].verdict) == (1, "not_enough")
+
+
 # --- what is refused
 
 
@@ -182,10 +233,18 @@ def test_folders_that_do_not_belong_together_are_refused_and_nothing_is_written(
     assert not any((folder / "report").exists() for folder in copies)
 
 
-def rewrite(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+Row = tuple[int, str, dict[str, Any]]
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """The journal anew with another first entry, its chain as it should be."""
+    edit(folder, lambda rows: change(rows[0][2]))
+
+
+def edit(folder: Path, change: Callable[[list[Row]], object]) -> None:
+    """The journal anew with other entries, its chain as it should be."""
     rows = [(e.ts, e.kind, json.loads(e.body)) for e in check(folder / "journal.sqlite")]
-    change(rows[0][2])
+    change(rows)
     for path in folder.glob("journal.sqlite*"):
         path.unlink()
     fresh = Journal()
@@ -252,9 +311,10 @@ def test_the_command_leaves_a_whole_report_with_its_stamp_and_without_secrets(
 
 def test_a_running_trader_may_be_reported_and_its_day_is_said_not_to_be_over(tmp_path: Path) -> None:
     trader = PaperTrader(SCENARIO, tmp_path, day=LAST[0], speed=0)
+    bars = TAPE.bars[dates == LAST[0]][:400]
     for i in range(400):
-        trader.session.bar(trader.feed.bars[i : i + 1])
-    trader.session.ask("halt", int(trader.feed.bars["ts"][399]), "<script>alert(1)</script>")
+        trader.session.bar(bars[i : i + 1])
+    trader.session.ask("halt", int(bars["ts"][-1]), "<script>alert(1)</script>")
     report = daily.daily([tmp_path])
     assert not report.today.finished
     assert len(report.today.bars) == 400
@@ -283,8 +343,9 @@ def test_regimes_and_denials_of_the_guard_are_told_in_words(tmp_path: Path) -> N
 
 def test_a_day_without_signals_says_so(tmp_path: Path) -> None:
     trader = PaperTrader(SCENARIO, tmp_path, day=LAST[0], speed=0)
+    bars = TAPE.bars[dates == LAST[0]]
     for i in range(5):
-        trader.session.bar(trader.feed.bars[i : i + 1])
+        trader.session.bar(bars[i : i + 1])
     trader.trader.close()
     assert "The strategy gave no signal." in daily_tables.why_not(daily.daily([tmp_path]))
 

@@ -16,12 +16,13 @@ import requests
 from pydantic import ValidationError
 
 from maxlib.app.doctor.line import Found
-from maxlib.app.paper import ADDRESS, HOST
+from maxlib.app.paper import HOST
 from maxlib.core.errors import DataError
 from maxlib.journal.chain import GENESIS, Entry
 from maxlib.journal.snapshots import Loaded, SnapshotStore
 from maxlib.journal.store import check, read
 from maxlib.market.calendar import new_york
+from maxlib.ops.address import ADDRESS
 from maxlib.ops.clock import Clock
 from maxlib.ops.heartbeat import STOPPED, Beat, read_beat
 from maxlib.ops.killswitch import KillSwitch

@@ -1,0 +1,141 @@
+"""What the page of a trader says beside the figures. Text from outside is escaped here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Final, NamedTuple
+
+from maxlib.engine.live import Status
+from maxlib.market.calendar import new_york
+from maxlib.views import panels
+from maxlib.views.remote import Away
+
+
+class Scene(NamedTuple):
+    """What the page knows now.
+
+    Attributes
+    ----------
+    status : the trader's newest answer; old if it is away, None if there was none
+    away : why it does not answer; None = it does
+    looked : False before the first look
+    since_ns : UTC ns of its last sign of life
+    pid : its process, or the last one
+    folder : of the trader
+    starting : it was started from here and does not answer yet
+    """
+
+    status: Status | None
+    away: Away | None
+    looked: bool
+    since_ns: int | None
+    pid: int
+    folder: str
+    starting: bool
+
+    @property
+    def state(self) -> str:
+        """The badge's text."""
+        if not self.looked:
+            return "CONNECTING"
+        if self.away is not None:
+            return "STARTING" if self.starting else _AWAY[self.away]
+        return self.status.phase if self.status else "CONNECTING"
+
+
+_AWAY: Final[dict[Away, str]] = {
+    "none": "NO TRADER",
+    "ended": "ENDED",
+    "down": "TRADER DOWN",
+    "silent": "NO ANSWER",
+    "strange": "UNKNOWN",
+}
+_LOST: Final = (_AWAY["down"], _AWAY["silent"])
+"""What nobody asked for."""
+
+
+def header(scene: Scene) -> str:
+    """Brand, symbol, where the prices come from, the state and, calmly, what is the matter."""
+    status, state = scene.status, scene.state
+    symbol, label = ("–", "NO DATA") if status is None else (escape(status.symbol), status.label)
+    kind = state.lower() if scene.away is None else "lost" if state in _LOST else "away"
+    said = escape(sentence(scene))
+    return (
+        f"<b class='mx-brand'>MAXTRADER</b><span class='mx-symbol'>{symbol}</span>"
+        f"<span class='mx-badge mx-label'>{label}</span>"
+        f"<span class='mx-badge mx-state mx-phase mx-{kind}'>{state}</span>"
+        f"<span class='mx-said' title='{said}'>{said}</span>"
+    )
+
+
+def sentence(scene: Scene) -> str:
+    """What is the matter, if anything is."""
+    if not scene.looked:
+        return ""
+    if scene.away is not None:
+        if scene.starting:
+            return "The trader starts; this takes some seconds."
+        since = "" if scene.since_ns is None else f"Since {new_york(scene.since_ns):%H:%M:%S}. "
+        return {
+            "none": f"No trader has run in {scene.folder} yet.",
+            "ended": f"{since}A new start goes on from there.",
+            "down": f"{since}The page goes on by itself when it is back.",
+            "silent": f"{since}It hangs or is busy.",
+            "strange": "What answers at its address is no trader of this version.",
+        }[scene.away]
+    status = scene.status
+    assert status is not None
+    if status.fault:
+        return f"An error stopped it: {status.fault}"
+    if status.killed:
+        return status.killed[:1].upper() + status.killed[1:]
+    return {
+        "TRADING": "",
+        "HALTED": "No new entries; open positions leave as planned.",
+        "STOPPED": "It takes no more bars.",
+    }[status.phase]
+
+
+def clock(scene: Scene) -> str:
+    """Market time of the newest answer."""
+    now = "–" if scene.status is None else f"{new_york(scene.status.now):%a %-d %b %Y, %H:%M:%S}"
+    return f"<div class='mx-fact mx-wide'><label>market time, New York</label><b>{now}</b></div>"
+
+
+def about(scene: Scene) -> str:
+    """Which trader this is."""
+    status = scene.status
+    rows = [("Folder", scene.folder), ("Process", str(scene.pid) if scene.pid else "–")]
+    if status is None:
+        rows += [(name, "–") for name in ("Strategy", "Account", "Bars", "Recovered")]
+    else:
+        recovered = f"{status.recovered:,} entries" if status.recovered else "–"
+        account = f"{panels.usd(status.start_cents, sign=False)} at the start"
+        rows += [("Strategy", status.strategy), ("Account", account)]
+        rows += [("Bars", f"{status.bars:,}"), ("Recovered", recovered)]
+    return "<dl>" + "".join(
+        f"<dt>{name}</dt><dd title='{escape(text)}'>{escape(text)}</dd>" for name, text in rows
+    ) + "</dl>"  # fmt: skip
+
+
+def of(render: Callable[[Status], str], title: str) -> Callable[[Scene], str]:
+    """A panel of a status as a panel of the page, which may have none yet."""
+
+    def rendered(scene: Scene) -> str:
+        if scene.status is None:
+            return f"<h3>{title}</h3><p class='mx-empty'>Nothing is known yet.</p>"
+        return render(scene.status)
+
+    return rendered
+
+
+def tiles(scene: Scene) -> str:
+    """The seven numbers, or their places."""
+    if scene.status is not None:
+        return panels.tiles(scene.status)
+    names = ("Last", "Position", "Unrealised", "Realised", "Equity", "Trades", "Win rate")
+    return "".join(
+        f"<div class='mx-tile'><label>{name}</label><b class='mx-muted'>–</b><small>&nbsp;</small></div>"
+        for name in names
+    )

@@ -1,0 +1,57 @@
+"""The live session: what it shows after a restart, and what it refuses."""
+
+from pathlib import Path
+
+from maxlib.engine.live import LiveSession
+from tests.chaos.kill_sweep import day, trader
+
+
+def session(folder: Path) -> LiveSession:
+    return LiveSession(trader(folder), label="SIMULATED", strategy="scripted")
+
+
+def test_a_restart_shows_the_whole_day_and_its_pnl_wherever_nothing_was_open(tmp_path: Path) -> None:
+    bars = day()
+    first = session(tmp_path)
+    flat = []
+    for i in range(90):
+        first.bar(bars[i : i + 1])
+        positions = first.status(int(bars["ts"][i])).positions
+        flat.append(all(p.entry_at is None for p in positions))
+    marks = first.marks()
+    first.trader.close()
+    second = session(tmp_path)
+    for shown, before, was_flat in zip(second.bars, first.bars, flat, strict=True):
+        assert shown == (before if was_flat else before.model_copy(update={"pnl_cents": None}))
+    assert second.marks() == marks
+    assert 0 < sum(flat) < 90, "some bars of either kind"
+    assert len({b.pnl_cents for b in second.bars}) > 3, "several trades were closed"
+    second.bar(bars[90:91])
+    assert second.status(int(bars["ts"][90])).bars == 91
+    assert second.bars[-1].pnl_cents is not None
+    second.trader.close()
+
+
+def test_the_age_of_the_newest_bar_counts_from_its_arrival_in_this_process(tmp_path: Path) -> None:
+    one = session(tmp_path)
+    assert one.status(0).taken_s is None
+    one.bar(day()[:1])
+    taken = one.status(0).taken_s
+    assert taken is not None
+    assert taken <= (one.status(0).taken_s or 0.0)
+    one.trader.close()
+    again = session(tmp_path)
+    assert again.status(0).bars == 1
+    assert again.status(0).taken_s is None
+    again.trader.close()
+
+
+def test_a_thrown_kill_switch_blocks_resume_with_its_reason(tmp_path: Path) -> None:
+    one = session(tmp_path)
+    one.killed = "kill switch: enough (a test)"
+    assert one.ask("halt", 1) is None
+    assert one.status(1).blocked["resume"] == "the kill switch is thrown; reset it first"
+    assert one.status(1).killed == "kill switch: enough (a test)"
+    one.killed = ""
+    assert one.ask("resume", 2) is None
+    one.trader.close()
