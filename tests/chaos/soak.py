@@ -142,7 +142,7 @@ def more_tasks(one: Day) -> int:
 
 
 def soak(sessions: int, speed: float, warm: int = 5) -> dict[str, Any]:
-    """Figures of a soak, the first `warm` sessions of which may fill caches."""
+    """Figures of a soak; its first sessions, `warm` or half of them, may fill caches."""
     began = time.perf_counter()
     chosen = scenario.load("demo_normal", {"data.simulator.days": 9 + sessions, **MANY})
     dates = [str(date) for date in session_days(load(chosen.data).bars)][-sessions - 1 :]
@@ -155,7 +155,7 @@ def soak(sessions: int, speed: float, warm: int = 5) -> dict[str, Any]:
             days.append(day(chosen, date, number, speed, root, begun))
     tracemalloc.stop()
     traced = days.pop()
-    ends = [one.after for one in days[warm:]]
+    ends = [one.after for one in days[min(warm, sessions // 2) :]]
     return {
         "sessions": len(days), "speed": speed, "hours": round(ends[-1].hours, 1),
         "entries": sum(one.entries for one in days), "trades": sum(one.trades for one in days),
