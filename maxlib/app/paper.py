@@ -276,7 +276,8 @@ class PaperTrader:
             return  # a longer wait for the same reason is no news to anybody
         if now:
             self.session.error(now, self.feed.clock)
-        self.alerts.tell(Event.HEALTH, f"no entries: {now}" if now else "the feed is well again")
+        why = f" ({word.why})" if word.why else ""
+        self.alerts.tell(Event.HEALTH, f"no entries: {now}{why}" if now else "the feed is well again")
 
     def _bar(self, row: Rows) -> None:
         before = len(self.session.marks())
