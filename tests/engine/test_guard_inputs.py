@@ -103,7 +103,7 @@ def test_five_errors_in_ten_minutes_pause_entries_for_thirty(tmp_path: Path) -> 
 
 
 def test_a_peak_that_a_user_resets_lets_trading_go_on(tmp_path: Path) -> None:
-    # A round trip costs 65 cents twice, the spread and a little decay: more than a hundred-thousandth of 25,000 $.
+    # A round trip costs 65 cents twice, the spread and a little decay: more than 0.001 % of 25,000 $.
     day = Guarded(tmp_path, limits=LimitsConfig(soft_drawdown=0.00001, hard_drawdown=0.00001))
     ts = day.until("10:15")
     assert len(day.codes) == 1
