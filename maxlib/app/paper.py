@@ -25,10 +25,11 @@ from maxlib.app.alerts import Alerts, notifier
 from maxlib.app.api import Asked, Events, application
 from maxlib.app.brokers import SIMULATED, Account, Broker
 from maxlib.app.feeds import BEAT_SECONDS, Condition, Gap, Minute, TapeFeed, Word
-from maxlib.app.venues import Open, tape
+from maxlib.app.venues import Market, Open, tape
 from maxlib.core.config import config_hash
 from maxlib.core.errors import ConfigError
 from maxlib.core.files import write_atomic
+from maxlib.engine.account import JOURNAL, Carried, ended, newest
 from maxlib.engine.backtest import Rows, to_bar
 from maxlib.engine.live import LiveSession, Request
 from maxlib.engine.replay import prior_close
@@ -63,6 +64,7 @@ class PaperTrader:
     speed : times market speed, 0 = as fast as it goes; None = the venue's own
     venue : where its minutes come from (`maxlib.app.venues`)
     broker : what becomes of its orders (`maxlib.app.brokers`)
+    after : folder of the day whose account goes on; "last" = the newest beside this one; "" = none
     told : where notices go; by default to the services of the environment, or the log
     """
 
@@ -75,6 +77,7 @@ class PaperTrader:
         speed: float | None = None,
         venue: Open = tape,
         broker: Broker = SIMULATED,
+        after: str = "",
         told: Notifier | None = None,
     ) -> None:
         market = venue(scenario, folder, day, speed)
@@ -102,6 +105,7 @@ class PaperTrader:
             },
             simulated=market.simulated,
             fills=broker.fills,
+            carried=self._carried(after, market),
             history=market.history,
         )
         self.session = LiveSession(
@@ -126,6 +130,13 @@ class PaperTrader:
         self._obey()
         self.token = secrets.token_urlsafe(24)
         self._stop = asyncio.Event()
+
+    def _carried(self, after: str, market: Market) -> Carried | None:
+        if not after or (self.folder / JOURNAL).exists():
+            return None
+        if after == "last":
+            return newest(self.folder, market.day, market.label)
+        return ended(Path(after), market.label)
 
     @property
     def recovery_sentence(self) -> str:

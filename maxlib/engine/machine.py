@@ -501,9 +501,17 @@ class Machine:
 
     # --- state
 
+    def carry(self, cash_cents: int, guard: dict[str, Any] | None) -> None:
+        """Begin with an account of an earlier day: its cash, and what its guard counted."""
+        self.ledger.start_cents = self.ledger.cash_cents = cash_cents
+        if guard is not None and self.config.guard is not None:
+            self.guard = Guard(self.config.guard, cash_cents, 0)
+            self.guard.restore(guard)
+
     def snapshot(self) -> str:
         """All state as canonical JSON; `restore` continues from it."""
         return canonical({
+            "start_cents": self.ledger.start_cents,
             "cash_cents": self.ledger.cash_cents, "flow_cents": self.ledger.flow_cents,
             "fee_cents": self.ledger.fee_cents, "held": list(self.ledger.held.items()),
             "denials": self.denials, "signals": self.signals, "entered": self.entered,
@@ -515,6 +523,7 @@ class Machine:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a parsed snapshot."""
+        self.ledger.start_cents = state["start_cents"]
         self.ledger.cash_cents, self.ledger.flow_cents = state["cash_cents"], state["flow_cents"]
         self.ledger.fee_cents = state["fee_cents"]
         self.ledger.held = {Contract(*contract): count for contract, count in state["held"]}

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from maxlib.core.canonical import canonical, sha256
 from maxlib.core.config import config_hash
 from maxlib.core.errors import DataError, InvariantError
+from maxlib.engine.account import JOURNAL, Carried
 from maxlib.engine.backtest import Stepper, Streams, to_bar
 from maxlib.engine.brokerage import BrokerShell, correction_in, correction_out
 from maxlib.engine.durable import DurableJournal
@@ -99,6 +100,8 @@ class Trader:
     identity : goes into the first entry: code version, label, scenario
     simulated : stands in every entry
     fills : what becomes of its orders
+    carried : the account that the day goes on with; None = it begins with the configured cash. Read at
+        the first start only, as `history`
     history : BAR[n] before the first live bar, to warm the strategy up; read at the first start only
 
     Raises
@@ -119,10 +122,12 @@ class Trader:
         identity: Mapping[str, Any],
         simulated: bool,
         fills: Fills = "simulated",
+        carried: Carried | None = None,
         history: Rows | None = None,
     ) -> None:
         self.fills: Fills = fills
-        path = folder / "journal.sqlite"
+        self._carried = carried
+        path = folder / JOURNAL
         self._file = JournalFile(path)
         self._snapshots = SnapshotStore(folder / "snapshots")
         try:
@@ -267,7 +272,9 @@ class Trader:
         self.journal.commit()
 
     def close(self) -> None:
-        """Close the journal. A kill does as well."""
+        """Close the journal. A kill does as well; but a day that has ended leaves its account by this."""
+        if self.finished:
+            self._snapshots.write(self._state(), len(self.journal.entries), self.journal.head)
         self._file.close()
 
     # --- state
@@ -303,13 +310,21 @@ class Trader:
         if state is not None:
             self._restore(state)
         elif body is not None:
+            self._carry(body["carried"])
             self._stepper.restore(_streams(body["streams"]))
             self.journal.append(0, "start", body)  # the stamp is in it already
         else:
             if self._history is not None and len(self._history):
                 self._stepper.warm(self._history)
-            self.journal.append(0, "start", {**self._first, "streams": _text(self._stepper.snapshot())})
+            carried = None if self._carried is None else self._carried._asdict()
+            self._carry(carried)
+            streams = _text(self._stepper.snapshot())
+            self.journal.append(0, "start", {**self._first, "carried": carried, "streams": streams})
             self.journal.commit()
+
+    def _carry(self, carried: dict[str, Any] | None) -> None:
+        if carried is not None:
+            self.shell.machine.carry(carried["cash_cents"], carried["guard"])
 
     def _restore(self, state: dict[str, Any]) -> None:
         machine = self.shell.machine
