@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from maxlib.core.config import Config
 from maxlib.engine.backtest import Rows, to_bar
 from maxlib.engine.brokerage import BrokerShell
-from maxlib.engine.events import Bar
+from maxlib.engine.events import Bar, Trade
 from maxlib.engine.projection import Projection, number
 from maxlib.engine.session_views import (
     BarView,
@@ -259,15 +259,20 @@ class LiveSession:
         )
 
     def statistics(self) -> dict[str, Any]:
-        """Figures of the closed trades so far."""
-        pnl = [t.pnl_cents for t in self.trader.shell.machine.trades]
+        """Figures of the closed trades so far, in all and of each book."""
+        machine = self.trader.shell.machine
+        books = {book: [t for t in machine.trades if t.book == book] for book in machine.config.books}
         return {
-            "trades": len(pnl),
-            "wins": sum(p > 0 for p in pnl),
-            "pnl_cents": sum(pnl),
-            "signals": self.trader.shell.machine.signals,
-            "denials": dict(self.trader.shell.machine.denials),
+            **_figures(machine.trades),
+            "signals": machine.signals,
+            "denials": dict(machine.denials),
+            "books": {book: _figures(trades) for book, trades in books.items()},
         }
+
+
+def _figures(trades: Sequence[Trade]) -> dict[str, int]:
+    pnl = [t.pnl_cents for t in trades]
+    return {"trades": len(pnl), "wins": sum(p > 0 for p in pnl), "pnl_cents": sum(pnl)}
 
 
 def _sentence(denial: Denial | None) -> str:
