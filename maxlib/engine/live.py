@@ -64,6 +64,7 @@ class Status(Config):
     gaps : regular minutes that are missing for good, of this start
     fills : what becomes of orders: simulated, dry-run or broker
     broker : why the broker lets nobody enter, "" = it is well or there is none
+    guard : market state, breakers and safe mode in a few words; "" = there is no guard
     differences : what its account and our books differed in, until a person clears it
     age_s : seconds from the end of the newest bar to now; None before the first
     taken_s : seconds on the wall since the newest bar was taken; None = none since this start
@@ -86,6 +87,7 @@ class Status(Config):
     gaps: int
     fills: Fills
     broker: str
+    guard: str
     differences: tuple[str, ...]
     taken_s: float | None
     last: float | None
@@ -220,6 +222,12 @@ class LiveSession:
             raise
         self._shown.read()
 
+    def _guard(self, now: int) -> str:
+        machine = self.trader.shell.machine
+        if machine.config.guard is None:
+            return ""
+        return "not asked yet" if machine.guard is None else machine.guard.standing(now)
+
     def _differences(self) -> tuple[str, ...]:
         shell = self.trader.shell
         blocks = shell.books.blocks if isinstance(shell, BrokerShell) else frozenset()
@@ -246,6 +254,7 @@ class LiveSession:
             gaps=self.gaps,
             fills=self.trader.fills,
             broker=_sentence(self.trader.shell.machine.broker),
+            guard=self._guard(now),
             differences=self._differences(),
             taken_s=None if self._taken is None else time.monotonic() - self._taken,
             last=bar.close if bar else None,
