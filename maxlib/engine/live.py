@@ -27,6 +27,7 @@ from maxlib.engine.session_views import (
 from maxlib.engine.trader import Fills, Trader
 from maxlib.execution.alpaca.books import Correction
 from maxlib.journal.chain import Entry
+from maxlib.options.live_desk import Snapshot
 from maxlib.risk.sizing import Denial
 
 Phase = Literal["TRADING", "HALTED", "STOPPED"]
@@ -167,12 +168,12 @@ class LiveSession:
 
     # --- market
 
-    def bar(self, rows: Rows, level: float | None = None) -> None:
+    def bar(self, rows: Rows, level: float | None = None, quotes: Snapshot | None = None) -> None:
         """A bar is complete. An error stops the session; the journal holds what was acknowledged."""
         if self.phase == "STOPPED":
             return
         try:
-            self.trader.bar(rows, level)
+            self.trader.bar(rows, level, quotes)
         except Exception as error:
             self.phase, self.fault = "STOPPED", f"{type(error).__name__}: {error}"
             raise

@@ -92,7 +92,9 @@ class Projection:
         market = Market(bar.ts, bar.close, minutes, sigma, bar.session_minutes)
         worth = fees = 0
         for contract, count in position.held.items():
-            quote = machine.desk.quote(contract, market)
+            quote = machine.desk.mark(contract, market)
+            if quote is None:
+                return None, 0
             worth += count * ((quote.bid_cents if count > 0 else quote.ask_cents) or 0)
             fees += machine.desk.fee_cents((Leg(contract, count),))
         units = position.open_quantity
