@@ -19,8 +19,9 @@ from maxlib.engine.trader import Fills, Trader
 from maxlib.execution.alpaca.config import AlpacaConfig, Keys
 from maxlib.execution.alpaca.fake import FAKE_KEYS
 
-LAST_MINUTES: Final = 31
-"""Alpaca takes no order on an expiring QQQ contract in the last 30 minutes of a session."""
+LAST_MINUTES: Final = 35
+"""Alpaca takes no order on an expiring QQQ contract in the last 30 minutes of a session. Five more are left
+for an exit that it does not do the first time."""
 BrokerName = Literal["simulated", "dry-run", "fake", "alpaca"]
 
 

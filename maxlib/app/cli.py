@@ -381,6 +381,7 @@ def dashboard(
     symbol: Annotated[str, typer.Option("--symbol", help="Of the file.")] = "QQQ",
     day: Day = "",
     venue: VenueName = "tape",
+    delayed: Delayed = False,
     broker: BrokerName = "simulated",
     speed: PaperSpeed = None,
     overrides: Overrides = None,
@@ -389,6 +390,7 @@ def dashboard(
     from maxlib.app import voila
 
     options = ["--venue", venue] if venue != "tape" else []
+    options += ["--delayed"] if delayed else []
     options += ["--broker", broker] if broker != "simulated" else []
     options += [] if speed is None else ["--speed", str(speed)]
     options += [word for pair in overrides or [] for word in ("-p", pair)]
@@ -398,7 +400,7 @@ def dashboard(
                 f"--bars {bars}: a trader has its own bars; leave out --folder to replay a file"
             )
         if scenario is not None:
-            _tradable(scenario, overrides or [], venue, broker, speed)
+            _tradable(scenario, overrides or [], venue, broker, speed, delayed=delayed)
         options += ["--day", day] if day else []
         _serve("Paper trader", voila.TRADER, port, _attached(folder, scenario, options))
         return

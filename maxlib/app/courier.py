@@ -207,8 +207,10 @@ class Courier:
 
     async def _work(self) -> None:
         while True:
+            # Not wait_for: before Python 3.12 it can swallow a cancel that comes with its timeout.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self.config.poll_s)
+                async with asyncio.timeout(self.config.poll_s):
+                    await self._wake.wait()
             self._wake.clear()
             self.tell_connection()
             await self.turn()

@@ -272,7 +272,7 @@ class Machine:
         params = EXITS.params(
             side=signal.side, day=bar.day, entry=fill.spot, stop=stop, tp1=tp1, tp2=tp2,
             all_at_tp1=fraction_closes_all, on_close=plan.on_close, break_even=plan.break_even,
-            trail=plan.trail, deadline=fill.ts // NS_PER_MINUTE * NS_PER_MINUTE + hold * NS_PER_MINUTE,
+            trail=plan.trail, deadline=bar.ts + (hold - 1) * NS_PER_MINUTE,  # from the start of the minute
         )  # fmt: skip
         position.watch = EXITS.stream(params)
 

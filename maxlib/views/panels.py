@@ -23,6 +23,11 @@ WHY_NOT: Final = {
     "UNAFFORDABLE": "one contract costs more than the budget",
     "INSUFFICIENT_CASH": "not enough cash at the fill",
     "TAPE_ENDED": "stopped before the entry was filled",
+    "FEED_DOWN": "feed not connected, seconds",
+    "STALE_FEED": "newest minute too old, seconds",
+    "BROKER_DOWN": "broker not heard, seconds",
+    "BROKER_DIFFERS": "account and books differ",
+    "NO_STRUCTURE": "no structure pays enough",
     "HALTED": "halted by a request or the kill switch",
 }
 STALE_SECONDS: Final = 120

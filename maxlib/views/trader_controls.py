@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import ipywidgets as widgets
 
-Button = Literal["start", "stop", "halt", "resume", "kill", "reset"]
+Button = Literal["start", "stop", "halt", "resume", "kill", "reset", "clear"]
 _BUTTONS: Final[tuple[tuple[Button, str, str], ...]] = (
     ("start", "Start", "Starts the trader, kept alive by a supervisor; both outlive this page"),
     (
@@ -23,10 +23,17 @@ _BUTTONS: Final[tuple[tuple[Button, str, str], ...]] = (
         "Kill switch",
         "Blocks entries until it is reset with a code, also after a restart; sells nothing",
     ),
+    ("clear", "Clear", "You have looked at what differs from the broker; entries may pass again"),
     ("reset", "Reset", "Takes the kill switch back; the halt stays until Resume"),
 )
 
-_PLAIN: Final = ("the trader runs", "the trader is trading", "the trader is halted", "it is thrown")
+_PLAIN: Final = (
+    "the trader runs",
+    "the trader is trading",
+    "the trader is halted",
+    "it is thrown",
+    "nothing differs from the broker",
+)
 
 
 class TraderControls(widgets.VBox):
@@ -47,7 +54,7 @@ class TraderControls(widgets.VBox):
         self.keep = widgets.Button(description="Cancel", tooltip="Nothing happens").add_class("mx-keep")
         self.code = widgets.Password(placeholder="reset code", description="")
         self.note = widgets.HTML().add_class("mx-note")
-        order: tuple[Button, ...] = ("start", "stop", "halt", "resume", "kill")
+        order: tuple[Button, ...] = ("start", "stop", "halt", "resume", "kill", "clear")
         grid = widgets.Box([*(self.buttons[name] for name in order), self.sure, self.keep])
         super().__init__([
             widgets.HTML("<h3>Trader</h3>"),
@@ -57,7 +64,7 @@ class TraderControls(widgets.VBox):
             self.note,
         ])  # fmt: skip
         self.add_class("mx-panel").add_class("mx-control")
-        for name in ("start", "stop", "halt", "resume"):
+        for name in ("start", "stop", "halt", "resume", "clear"):
             self.buttons[name].on_click(lambda _, name=name: on_button(name, ""))
         self.buttons["kill"].on_click(lambda _: self._confirm(asking=True))
         self.sure.on_click(lambda _: self._thrown())
@@ -67,7 +74,8 @@ class TraderControls(widgets.VBox):
 
     def _confirm(self, *, asking: bool) -> None:
         """Ask once more, in the place of the button itself: nothing moves."""
-        self.buttons["kill"].layout.display = "none" if asking else None
+        for name in ("kill", "clear"):
+            self.buttons[name].layout.display = "none" if asking else None
         for button in (self.sure, self.keep):
             button.layout.display = None if asking else "none"
 

@@ -154,7 +154,7 @@ class TraderPage(widgets.VBox):
 
     def _reasons(self, scene: Scene) -> dict[Button, str | None]:
         """Why each button cannot be pressed now; None = it can."""
-        names: tuple[Button, ...] = ("start", "stop", "halt", "resume", "kill", "reset")
+        names: tuple[Button, ...] = ("start", "stop", "halt", "resume", "kill", "reset", "clear")
         if self._asking:
             return dict.fromkeys(names, f"the {self._asking} is on its way")
         thrown = self.remote.killed
@@ -170,6 +170,7 @@ class TraderPage(widgets.VBox):
             "stop": blocked.get("stop"),
             "halt": blocked.get("halt"),
             "resume": blocked.get("resume"),
+            "clear": blocked.get("clear"),
             "kill": kill,
             "reset": reset,
         }
@@ -237,7 +238,7 @@ class TraderPage(widgets.VBox):
         if status.bar_at == self._aged:
             return
         # A tape's clock stands still between two bars, so its own age says nothing about the feed.
-        market = status.age_s if status.label == "PAPER" else None
+        market = status.age_s if status.label in ("PAPER", "DELAYED") else None
         ages = [age for age in (market, status.taken_s) if age is not None]
         if ages or self._aged is None:
             self.wall.age = max(ages, default=-1.0)

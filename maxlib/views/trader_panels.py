@@ -51,6 +51,7 @@ _AWAY: Final[dict[Away, str]] = {
     "silent": "NO ANSWER",
     "strange": "UNKNOWN",
 }
+_ORDERS: Final = {"simulated": "simulated fills", "dry-run": "not sent", "broker": "to the broker"}
 _LOST: Final = (_AWAY["down"], _AWAY["silent"])
 """What nobody asked for."""
 
@@ -90,6 +91,10 @@ def sentence(scene: Scene) -> str:
         return f"An error stopped it: {status.fault}"
     if status.killed:
         return status.killed[:1].upper() + status.killed[1:]
+    if status.differences:
+        return f"The broker differs, nobody enters: {'; '.join(status.differences)}"
+    if status.phase != "STOPPED" and (status.broker or status.feed):
+        return f"Nobody enters: {' and '.join(filter(None, (status.broker, status.feed)))}"
     return {
         "TRADING": "",
         "HALTED": "No new entries; open positions leave as planned.",
@@ -108,12 +113,13 @@ def about(scene: Scene) -> str:
     status = scene.status
     rows = [("Folder", scene.folder), ("Process", str(scene.pid) if scene.pid else "–")]
     if status is None:
-        rows += [(name, "–") for name in ("Strategy", "Account", "Bars", "Recovered")]
+        rows += [(name, "–") for name in ("Strategy", "Account", "Orders", "Bars", "Recovered")]
     else:
         recovered = f"{status.recovered:,} entries" if status.recovered else "–"
         account = f"{panels.usd(status.start_cents, sign=False)} at the start"
         rows += [("Strategy", status.strategy), ("Account", account)]
-        rows += [("Bars", f"{status.bars:,}"), ("Recovered", recovered)]
+        bars = f"{status.bars:,}" + (f", {status.gaps:,} missing" if status.gaps else "")
+        rows += [("Orders", _ORDERS[status.fills]), ("Bars", bars), ("Recovered", recovered)]
     return "<dl>" + "".join(
         f"<dt>{name}</dt><dd title='{escape(text)}'>{escape(text)}</dd>" for name, text in rows
     ) + "</dl>"  # fmt: skip

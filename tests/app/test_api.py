@@ -15,7 +15,7 @@ from tests.chaos.kill_sweep import day, trader
 TOKEN = "a-token-of-the-test"
 MINE = {"authorization": f"Bearer {TOKEN}"}
 READS = ("/openapi.json", "/status", "/positions", "/trades", "/signals", "/bars", "/statistics", "/settings")
-ASKS = ("/halt", "/resume", "/stop", "/start", "/kill", "/reset")
+ASKS = ("/halt", "/resume", "/stop", "/start", "/kill", "/reset", "/clear")
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_the_command_starts_a_trader_once_and_ends_without_it(day: str, folder: 
 
 
 def test_what_was_started_says_why_it_ended(folder: Path) -> None:
-    one = Launch("demo_normal", folder, day="tomorrow", overrides=[DAYS])
+    one = Launch("demo_normal", folder, ["--day", "tomorrow", "-p", DAYS])
     assert (one.running, one.failure) == (False, "")
     one.start()
     assert one.running
@@ -78,7 +78,7 @@ def test_what_was_started_says_why_it_ended(folder: Path) -> None:
 
 
 def test_a_second_supervisor_is_refused_in_a_sentence(day: str, folder: Path) -> None:
-    one, two = (Launch("demo_normal", folder, day=day, overrides=[DAYS]) for _ in range(2))
+    one, two = (Launch("demo_normal", folder, ["--day", day, "-p", DAYS]) for _ in range(2))
     one.start()
     wait_for(lambda: address(folder))
     two.start()

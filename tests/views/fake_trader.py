@@ -81,7 +81,10 @@ class FakeTrader:
             "marks": len(self.marks), "signals": len(self.marks), "start_cents": 100, "realised_cents": 0,
             "unrealised_cents": 0, "equity_cents": 100, "fee_cents": 0, "positions": [], "trades": [],
             "wins": 0, "denials": [], "journal_head": "ab", "journal_count": 1, "journal_tail": [],
-            "killed": "", "blocked": {"resume": "the trader is trading"}, "fault": "", **self.more,
+            "killed": "", "fault": "", "feed": "", "gaps": 0, "fills": "simulated", "broker": "",
+            "differences": [],
+            "blocked": {"resume": "the trader is trading", "clear": "nothing differs from the broker"},
+            **self.more,
         }  # fmt: skip
 
     def __enter__(self) -> FakeTrader:
@@ -102,6 +105,9 @@ def hostile(fake: FakeTrader, text: str) -> None:
     fake.marks = [mark(2, text)]
     fake.more = {
         **dict.fromkeys(("name", "symbol", "strategy", "journal_head", "killed", "fault"), text),
+        "feed": text,
+        "broker": text,
+        "differences": [text],
         "blocked": {"stop": text, "halt": text},
         "positions": [
             {"trade": 1, "side": 1, "contract": f"{text} package", "right": text, "strike": 500.0,

@@ -57,7 +57,7 @@ def everything(app: TraderPage) -> str:
 def test_building_the_page_asks_nobody(app: TraderPage, fake: FakeTrader) -> None:
     assert fake.gets == []
     assert "CONNECTING" in app.header.value
-    assert disabled(app) == {"start", "stop", "halt", "resume", "reset"}, "a kill is always possible"
+    assert disabled(app) == {"start", "stop", "halt", "resume", "reset", "clear"}, "a kill is always possible"
 
 
 def test_a_look_shows_the_trader(app: TraderPage, fake: FakeTrader) -> None:
@@ -67,7 +67,7 @@ def test_a_look_shows_the_trader(app: TraderPage, fake: FakeTrader) -> None:
     assert "TRADING" in app.header.value
     assert candles(app) == [f"2025-01-13 09:3{i}" for i in range(1, 6)]
     assert "already in a position" in everything(app)
-    assert disabled(app) == {"start", "resume", "reset"}
+    assert disabled(app) == {"start", "resume", "reset", "clear"}
     assert app.wall.age == 1.0
 
 
@@ -76,6 +76,10 @@ def test_a_look_shows_the_trader(app: TraderPage, fake: FakeTrader) -> None:
     [
         ({"phase": "HALTED"}, "HALTED", "No new entries"),
         ({"phase": "HALTED", "killed": "kill switch: enough (API)"}, "HALTED", "Kill switch: enough (API)"),
+        ({"feed": "STALE_FEED: 95 s, at most 90 s"}, "TRADING", "Nobody enters: STALE_FEED: 95 s"),
+        ({"broker": "BROKER_DOWN: 5 s, at most 0 s"}, "TRADING", "Nobody enters: BROKER_DOWN: 5 s"),
+        ({"differences": ["POSITION: 1"]}, "TRADING", "The broker differs, nobody enters: POSITION: 1"),
+        ({"label": "DELAYED"}, "TRADING", ">DELAYED</span>"),
         ({"phase": "STOPPED", "fault": "OSError: disk"}, "STOPPED", "An error stopped it: OSError: disk"),
     ],
 )
@@ -101,7 +105,7 @@ def test_down_it_keeps_the_last_picture_dimmed_and_goes_on_when_it_is_back(
     assert "SIMULATED" in app.header.value
     assert "mx-dim" in app._dom_classes
     assert (candles(app), app.tiles.value) == (before, tiles)
-    assert disabled(app) == {"stop", "halt", "resume", "reset"}
+    assert disabled(app) == {"stop", "halt", "resume", "reset", "clear"}
     with FakeTrader(tmp_path, token="another") as again:
         again.bars = [*fake.bars, bar(5)]
         app.look()
