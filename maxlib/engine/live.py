@@ -24,7 +24,7 @@ from maxlib.engine.session_views import (
     PositionView,
     TradeView,
 )
-from maxlib.engine.trader import Fills, Trader
+from maxlib.engine.trader import Fills, Quotes, Trader
 from maxlib.execution.alpaca.books import Correction
 from maxlib.journal.chain import Entry
 from maxlib.options.live_desk import Snapshot
@@ -62,6 +62,8 @@ class Status(Config):
     feed : why the feed lets nobody enter, "" = it is well
     gaps : regular minutes that are missing for good, of this start
     fills : what becomes of orders: simulated, dry-run or broker
+    quotes : of options: modelled, or live
+    unquoted : why the newest live quotes cannot be traded at, "" = they can
     broker : why the broker lets nobody enter, "" = it is well or there is none
     differences : what its account and our books differed in, until a person clears it
     age_s : seconds from the end of the newest bar to now; None before the first
@@ -84,6 +86,8 @@ class Status(Config):
     feed: str
     gaps: int
     fills: Fills
+    quotes: Quotes = "modelled"
+    unquoted: str = ""
     broker: str
     differences: tuple[str, ...]
     taken_s: float | None
@@ -122,6 +126,7 @@ class LiveSession:
     ----------
     bars : all that the journal has, those before this start too
     killed : why the kill switch is thrown, or ""; set by whoever watches the switch
+    unquoted : see `Status`; of this start
     """
 
     def __init__(
@@ -130,7 +135,7 @@ class LiveSession:
         self.trader = trader
         self.label: Venue = label
         self.gaps = 0
-        self.fault = self.killed = ""
+        self.fault = self.killed = self.unquoted = ""
         self.bars = recorded_bars(trader.journal.entries)
         self._taken: float | None = None
         self._previous_close = previous_close
@@ -178,6 +183,8 @@ class LiveSession:
             self.phase, self.fault = "STOPPED", f"{type(error).__name__}: {error}"
             raise
         self._shown.read()
+        if quotes is not None:
+            self.unquoted = quotes.why
         self._taken = time.monotonic()
         b = to_bar(rows[0])
         self.bars.append(_view(b, self._shown.pnl_cents(b, self.trader.sigma)))
@@ -230,6 +237,8 @@ class LiveSession:
             feed=_sentence(self.trader.shell.machine.feed),
             gaps=self.gaps,
             fills=self.trader.fills,
+            quotes=self.trader.quotes,
+            unquoted=self.unquoted,
             broker=_sentence(self.trader.shell.machine.broker),
             differences=self._differences(),
             taken_s=None if self._taken is None else time.monotonic() - self._taken,

@@ -229,6 +229,10 @@ class Trader:
         if self._bars % SNAPSHOT_BARS == 0 and self.journal.next_recorded is None:
             self._snapshots.write(self._state(), len(self.journal.entries), self.journal.head)
 
+    def held_strikes(self) -> list[float]:
+        """Strikes in dollars that positions hold or are about to, for which quotes are needed."""
+        return [leg.contract.strike for p in self.shell.machine.positions.values() for leg in p.legs]
+
     def _take(self, quotes: Snapshot) -> None:
         self.journal.append(quotes.ts, "quotes", quotes.body())
         self._desk.take(quotes)
