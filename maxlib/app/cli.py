@@ -79,6 +79,10 @@ QuotesName = Annotated[
         "none. Default: live for massive, else modelled.",
     ),
 ]
+After = Annotated[
+    str,
+    typer.Option("--after", help="Folder of a day whose account goes on; last = the newest beside --folder."),
+]
 Delayed = Annotated[bool, typer.Option("--delayed", help="Of massive, the 15-minute delayed stream.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for reports.")]
 AccountingName = Annotated[
@@ -484,6 +488,7 @@ def paper(
     delayed: Delayed = False,
     quotes: QuotesName = None,
     broker: BrokerName = "simulated",
+    after: After = "",
     day: Day = "",
     speed: PaperSpeed = None,
     folder: Annotated[
@@ -503,7 +508,7 @@ def paper(
 
     opened, filled_by = venues.venue(venue, delayed=delayed, quotes=quotes), brokers.broker(broker)
     chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
-    trader = PaperTrader(chosen, folder, day=day, speed=speed, venue=opened, broker=filled_by)
+    trader = PaperTrader(chosen, folder, day=day, speed=speed, venue=opened, broker=filled_by, after=after)
     print(f"Paper trader: {trader.recovery_sentence}", flush=True)
     print(f"API and token: {trader.folder / ADDRESS}; Ctrl-C stops, a new start goes on.", flush=True)
     asyncio.run(trader.run(port, stay=stay))
@@ -520,6 +525,7 @@ def supervise(
     delayed: Delayed = False,
     quotes: QuotesName = None,
     broker: BrokerName = "simulated",
+    after: After = "",
     day: Day = "",
     speed: PaperSpeed = None,
     stay: Annotated[bool, typer.Option("--stay/--exit", help="Serve on after the last bar.")] = True,
@@ -537,6 +543,7 @@ def supervise(
     chosen = _tradable(scenario, overrides or [], venue, broker, speed, delayed=delayed, quotes=quotes)
     notices = notifier(folder / "supervisor-notices", venues.label_of_venue(venue, chosen, delayed=delayed))
     told = [scenario, "--folder", str(folder), "--venue", venue, "--broker", broker, "--day", day]
+    told += ["--after", after] if after else []
     told += ["--delayed"] if delayed else []
     told += [] if quotes is None else ["--quotes", quotes]
     told += [] if speed is None else ["--speed", str(speed)]

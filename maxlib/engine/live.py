@@ -28,16 +28,18 @@ from maxlib.engine.trader import Fills, Quotes, Trader
 from maxlib.execution.alpaca.books import Correction
 from maxlib.journal.chain import Entry
 from maxlib.options.live_desk import Snapshot
+from maxlib.risk.health import Vitals
 from maxlib.risk.sizing import Denial
 
 Phase = Literal["TRADING", "HALTED", "STOPPED"]
 Venue = Literal["SIMULATED", "REPLAY", "PAPER", "DELAYED"]
-Request = Literal["halt", "resume", "stop", "clear"]
+Request = Literal["halt", "resume", "stop", "clear", "reset_peak"]
 _LEGAL: Final[dict[Request, tuple[Phase, ...]]] = {
     "halt": ("TRADING",),
     "resume": ("HALTED",),
-    "stop": ("TRADING", "HALTED"),
+    "stop": ("TRADING", "HALTED", "STOPPED"),
     "clear": ("TRADING", "HALTED", "STOPPED"),
+    "reset_peak": ("TRADING", "HALTED"),
 }
 _WORDS: Final[dict[Phase, str]] = {
     "TRADING": "the trader is trading",
@@ -153,6 +155,8 @@ class LiveSession:
             return "an error stopped the trader; it starts anew by recovery"
         if request == "clear" and not self._differences():
             return "nothing differs from the broker"
+        if request == "reset_peak" and self.trader.shell.machine.config.guard is None:
+            return "there is no guard that counts from a peak"
         if request == "resume" and self.killed:
             return "the kill switch is thrown; reset it first"
         return None if self.phase in _LEGAL[request] else _WORDS[self.phase]
@@ -166,7 +170,7 @@ class LiveSession:
             self.phase = "STOPPED"
         else:
             self.trader.command(request, now, why)
-            if request != "clear":
+            if request in ("halt", "resume"):
                 self.phase = "HALTED" if request == "halt" else "TRADING"
             self._shown.read()
         return None
@@ -202,6 +206,18 @@ class LiveSession:
         if self.phase != "STOPPED":
             self.trader.gap(start, end, now)
             self.gaps += minutes
+
+    def vitals(self, seen: Vitals) -> None:
+        """A monitor measured, for the guard."""
+        if self.phase != "STOPPED":
+            self.trader.vitals(seen)
+            self._shown.read()
+
+    def error(self, what: str, now: int) -> None:
+        """Feed or broker failed, for the guard."""
+        if self.phase != "STOPPED":
+            self.trader.error(what, now)
+            self._shown.read()
 
     def heard(self, said: Correction, now: int) -> None:
         """The broker told something; it counts also when bars are not taken any more."""

@@ -17,10 +17,13 @@ from maxlib.core.errors import InvariantError
 from maxlib.engine.events import (
     Bar,
     BarClosed,
+    Checked,
     Command,
+    Erred,
     Event,
     OrderFilled,
     OrderRejected,
+    PeakReset,
     Record,
     Settle,
     SignalSeen,
@@ -132,6 +135,8 @@ class Machine:
             return self._signal(event)
         if isinstance(event, VolatilitySeen):
             return self._volatility(event)
+        if isinstance(event, Checked | Erred | PeakReset):
+            return self._told(event)
         if isinstance(event, OrderFilled):
             return self._filled(event)
         if isinstance(event, OrderRejected):
@@ -248,6 +253,17 @@ class Machine:
                 if units := position.free_quantity:
                     commands += self._leave(position, bar.ts, "regime", units, None)
         return commands
+
+    def _told(self, event: Checked | Erred | PeakReset) -> list[Command]:
+        if self.config.guard is not None:
+            guard = self._guarded(event.bar)
+            if isinstance(event, Checked):
+                guard.health(event.vitals)
+            elif isinstance(event, Erred):
+                guard.error(event.ts, event.what)
+            else:
+                guard.reset_peak(event.ts)
+        return []
 
     def _news(self, guard: Guard) -> list[Command]:
         """What the guard noted; its denials are journaled as denials."""
@@ -498,9 +514,17 @@ class Machine:
 
     # --- state
 
+    def carry(self, cash_cents: int, guard: dict[str, Any] | None) -> None:
+        """Begin with an account of an earlier day: its cash, and what its guard counted."""
+        self.ledger.start_cents = self.ledger.cash_cents = cash_cents
+        if guard is not None and self.config.guard is not None:
+            self.guard = Guard(self.config.guard, cash_cents, 0)
+            self.guard.restore(guard)
+
     def snapshot(self) -> str:
         """All state as canonical JSON; `restore` continues from it."""
         return canonical({
+            "start_cents": self.ledger.start_cents,
             "cash_cents": self.ledger.cash_cents, "flow_cents": self.ledger.flow_cents,
             "fee_cents": self.ledger.fee_cents, "held": list(self.ledger.held.items()),
             "denials": self.denials, "signals": self.signals, "entered": self.entered,
@@ -512,6 +536,7 @@ class Machine:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a parsed snapshot."""
+        self.ledger.start_cents = state["start_cents"]
         self.ledger.cash_cents, self.ledger.flow_cents = state["cash_cents"], state["flow_cents"]
         self.ledger.fee_cents = state["fee_cents"]
         self.ledger.held = {Contract(*contract): count for contract, count in state["held"]}
