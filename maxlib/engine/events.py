@@ -199,6 +199,7 @@ class Trade(NamedTuple):
     reason: str
     pin: bool = False
     slippage_cents: float = 0.0
+    book: str = "conservative"
 
     @property
     def contract(self) -> Contract:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from maxlib.core.config import Config
 from maxlib.engine.backtest import Rows, to_bar
 from maxlib.engine.brokerage import BrokerShell
-from maxlib.engine.events import Bar
+from maxlib.engine.events import Bar, Trade
 from maxlib.engine.projection import Projection, number
 from maxlib.engine.session_views import (
     BarView,
@@ -67,6 +67,7 @@ class Status(Config):
     quotes : of options: modelled, or live
     unquoted : why the newest live quotes cannot be traded at, "" = they can
     broker : why the broker lets nobody enter, "" = it is well or there is none
+    guard : market state, breakers and safe mode in a few words; "" = there is no guard
     differences : what its account and our books differed in, until a person clears it
     age_s : seconds from the end of the newest bar to now; None before the first
     taken_s : seconds on the wall since the newest bar was taken; None = none since this start
@@ -91,6 +92,7 @@ class Status(Config):
     quotes: Quotes = "modelled"
     unquoted: str = ""
     broker: str
+    guard: str
     differences: tuple[str, ...]
     taken_s: float | None
     last: float | None
@@ -228,6 +230,12 @@ class LiveSession:
             raise
         self._shown.read()
 
+    def _guard(self, now: int) -> str:
+        machine = self.trader.shell.machine
+        if machine.config.guard is None:
+            return ""
+        return "not asked yet" if machine.guard is None else machine.guard.standing(now)
+
     def _differences(self) -> tuple[str, ...]:
         shell = self.trader.shell
         blocks = shell.books.blocks if isinstance(shell, BrokerShell) else frozenset()
@@ -256,6 +264,7 @@ class LiveSession:
             quotes=self.trader.quotes,
             unquoted=self.unquoted,
             broker=_sentence(self.trader.shell.machine.broker),
+            guard=self._guard(now),
             differences=self._differences(),
             taken_s=None if self._taken is None else time.monotonic() - self._taken,
             last=bar.close if bar else None,
@@ -269,15 +278,20 @@ class LiveSession:
         )
 
     def statistics(self) -> dict[str, Any]:
-        """Figures of the closed trades so far."""
-        pnl = [t.pnl_cents for t in self.trader.shell.machine.trades]
+        """Figures of the closed trades so far, in all and of each book."""
+        machine = self.trader.shell.machine
+        books = {book: [t for t in machine.trades if t.book == book] for book in machine.config.books}
         return {
-            "trades": len(pnl),
-            "wins": sum(p > 0 for p in pnl),
-            "pnl_cents": sum(pnl),
-            "signals": self.trader.shell.machine.signals,
-            "denials": dict(self.trader.shell.machine.denials),
+            **_figures(machine.trades),
+            "signals": machine.signals,
+            "denials": dict(machine.denials),
+            "books": {book: _figures(trades) for book, trades in books.items()},
         }
+
+
+def _figures(trades: Sequence[Trade]) -> dict[str, int]:
+    pnl = [t.pnl_cents for t in trades]
+    return {"trades": len(pnl), "wins": sum(p > 0 for p in pnl), "pnl_cents": sum(pnl)}
 
 
 def _sentence(denial: Denial | None) -> str:
