@@ -24,9 +24,10 @@ from maxlib.engine.session_views import (
     PositionView,
     TradeView,
 )
-from maxlib.engine.trader import Fills, Trader
+from maxlib.engine.trader import Fills, Quotes, Trader
 from maxlib.execution.alpaca.books import Correction
 from maxlib.journal.chain import Entry
+from maxlib.options.live_desk import Snapshot
 from maxlib.risk.health import Vitals
 from maxlib.risk.sizing import Denial
 
@@ -63,6 +64,8 @@ class Status(Config):
     feed : why the feed lets nobody enter, "" = it is well
     gaps : regular minutes that are missing for good, of this start
     fills : what becomes of orders: simulated, dry-run or broker
+    quotes : of options: modelled, or live
+    unquoted : why the newest live quotes cannot be traded at, "" = they can
     broker : why the broker lets nobody enter, "" = it is well or there is none
     guard : market state, breakers and safe mode in a few words; "" = there is no guard
     differences : what its account and our books differed in, until a person clears it
@@ -86,6 +89,8 @@ class Status(Config):
     feed: str
     gaps: int
     fills: Fills
+    quotes: Quotes = "modelled"
+    unquoted: str = ""
     broker: str
     guard: str
     differences: tuple[str, ...]
@@ -125,6 +130,7 @@ class LiveSession:
     ----------
     bars : all that the journal has, those before this start too
     killed : why the kill switch is thrown, or ""; set by whoever watches the switch
+    unquoted : see `Status`; of this start
     """
 
     def __init__(
@@ -133,7 +139,7 @@ class LiveSession:
         self.trader = trader
         self.label: Venue = label
         self.gaps = 0
-        self.fault = self.killed = ""
+        self.fault = self.killed = self.unquoted = ""
         self.bars = recorded_bars(trader.journal.entries)
         self._taken: float | None = None
         self._previous_close = previous_close
@@ -173,16 +179,18 @@ class LiveSession:
 
     # --- market
 
-    def bar(self, rows: Rows, level: float | None = None) -> None:
+    def bar(self, rows: Rows, level: float | None = None, quotes: Snapshot | None = None) -> None:
         """A bar is complete. An error stops the session; the journal holds what was acknowledged."""
         if self.phase == "STOPPED":
             return
         try:
-            self.trader.bar(rows, level)
+            self.trader.bar(rows, level, quotes)
         except Exception as error:
             self.phase, self.fault = "STOPPED", f"{type(error).__name__}: {error}"
             raise
         self._shown.read()
+        if quotes is not None:
+            self.unquoted = quotes.why
         self._taken = time.monotonic()
         b = to_bar(rows[0])
         self.bars.append(_view(b, self._shown.pnl_cents(b, self.trader.sigma)))
@@ -253,6 +261,8 @@ class LiveSession:
             feed=_sentence(self.trader.shell.machine.feed),
             gaps=self.gaps,
             fills=self.trader.fills,
+            quotes=self.trader.quotes,
+            unquoted=self.unquoted,
             broker=_sentence(self.trader.shell.machine.broker),
             guard=self._guard(now),
             differences=self._differences(),
