@@ -27,6 +27,7 @@ from maxlib.engine.session_views import (
 from maxlib.engine.trader import Fills, Trader
 from maxlib.execution.alpaca.books import Correction
 from maxlib.journal.chain import Entry
+from maxlib.journal.errors import HaltEntriesError
 from maxlib.risk.sizing import Denial
 
 Phase = Literal["TRADING", "HALTED", "STOPPED"]
@@ -62,6 +63,7 @@ class Status(Config):
     gaps : regular minutes that are missing for good, of this start
     fills : what becomes of orders: simulated, dry-run or broker
     broker : why the broker lets nobody enter, "" = it is well or there is none
+    process : why the trader itself lets nobody enter, "" = it is well
     differences : what its account and our books differed in, until a person clears it
     age_s : seconds from the end of the newest bar to now; None before the first
     taken_s : seconds on the wall since the newest bar was taken; None = none since this start
@@ -84,6 +86,7 @@ class Status(Config):
     gaps: int
     fills: Fills
     broker: str
+    process: str = ""
     differences: tuple[str, ...]
     taken_s: float | None
     last: float | None
@@ -121,6 +124,7 @@ class LiveSession:
     ----------
     bars : all that the journal has, those before this start too
     killed : why the kill switch is thrown, or ""; set by whoever watches the switch
+    outage : why the journal takes no entry, or ""; set by whoever tries again
     """
 
     def __init__(
@@ -129,15 +133,25 @@ class LiveSession:
         self.trader = trader
         self.label: Venue = label
         self.gaps = 0
-        self.fault = self.killed = ""
-        self.bars = recorded_bars(trader.journal.entries)
+        self.fault = self.killed = self.outage = ""
         self._taken: float | None = None
         self._previous_close = previous_close
         self._strategy = strategy
+        self._seat()
+
+    def _seat(self) -> None:
+        """Everything that follows from the journal."""
+        trader = self.trader
+        self.bars = recorded_bars(trader.journal.entries)
         self._shown = Projection(trader.shell)
         self._shown.read()
         halted = trader.shell.machine.halted
         self.phase: Phase = "STOPPED" if trader.finished else "HALTED" if halted else "TRADING"
+
+    def recover(self) -> None:
+        """Go back to what is durable, see `Trader.recover`."""
+        self.trader.recover()
+        self._seat()
 
     # --- requests
 
@@ -159,7 +173,10 @@ class LiveSession:
         if request == "stop":
             self.phase = "STOPPED"
         else:
-            self.trader.command(request, now, why)
+            try:
+                self.trader.command(request, now, why)
+            except HaltEntriesError as error:
+                return str(error)
             if request != "clear":
                 self.phase = "HALTED" if request == "halt" else "TRADING"
             self._shown.read()
@@ -173,6 +190,8 @@ class LiveSession:
             return
         try:
             self.trader.bar(rows, level)
+        except HaltEntriesError:
+            raise  # the bar is taken again when the disk is back
         except Exception as error:
             self.phase, self.fault = "STOPPED", f"{type(error).__name__}: {error}"
             raise
@@ -189,6 +208,12 @@ class LiveSession:
         self._shown.read()
         return True
 
+    def process(self, denial: Denial | None, now: int, why: str = "") -> None:
+        """The trader itself is well, or lets nobody enter."""
+        if self.phase != "STOPPED":
+            self.trader.process(denial, now, why)
+            self._shown.read()
+
     def gap(self, start: int, end: int, minutes: int, now: int) -> None:
         """Regular minutes are missing for good."""
         if self.phase != "STOPPED":
@@ -199,6 +224,8 @@ class LiveSession:
         """The broker told something; it counts also when bars are not taken any more."""
         try:
             self.trader.heard(said, now)
+        except HaltEntriesError:
+            raise
         except Exception as error:
             self.phase, self.fault = "STOPPED", f"{type(error).__name__}: {error}"
             raise
@@ -230,6 +257,7 @@ class LiveSession:
             gaps=self.gaps,
             fills=self.trader.fills,
             broker=_sentence(self.trader.shell.machine.broker),
+            process=self.outage or _sentence(self.trader.shell.machine.process),
             differences=self._differences(),
             taken_s=None if self._taken is None else time.monotonic() - self._taken,
             last=bar.close if bar else None,

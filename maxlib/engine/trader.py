@@ -8,6 +8,7 @@ is recovery: the newest snapshot, then the journal's tail run through again.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,7 @@ from maxlib.engine.shell import Shell
 from maxlib.execution.alpaca.books import Correction
 from maxlib.execution.broker import Rejection
 from maxlib.journal.chain import Entry, verify
+from maxlib.journal.errors import HaltEntriesError
 from maxlib.journal.snapshots import SnapshotStore
 from maxlib.journal.store import JournalFile, read
 from maxlib.market.bars import BAR
@@ -40,7 +42,7 @@ Rows = NDArray[np.void]
 Command = Literal["halt", "resume", "clear"]
 Fills = Literal["simulated", "dry-run", "broker"]
 """What becomes of an order: our own fills at modelled quotes, none, or those of a broker."""
-INPUTS: Final = frozenset({"bar", "command", "feed", "gap", "broker"})
+INPUTS: Final = frozenset({"bar", "command", "feed", "gap", "broker", "process"})
 SNAPSHOT_BARS: Final = 30
 """A snapshot is written after so many bars; a start runs through what came after the newest one."""
 
@@ -123,10 +125,11 @@ class Trader:
         path = folder / "journal.sqlite"
         self._file = JournalFile(path)
         self._snapshots = SnapshotStore(folder / "snapshots")
+        self._given = (strategy, config, run, identity, simulated, fills, history)
         try:
             recorded = read(path)
             verify(recorded)
-            self._start(recorded, strategy, config, run, identity, simulated, fills, history)
+            self._start(recorded, *self._given)
         except BaseException:
             self._file.close()
             raise
@@ -182,7 +185,8 @@ class Trader:
         self.journal.commit()
         self._bars += 1
         if self._bars % SNAPSHOT_BARS == 0 and self.journal.next_recorded is None:
-            self._snapshots.write(self._state(), len(self.journal.entries), self.journal.head)
+            with contextlib.suppress(HaltEntriesError):  # an older one does, or the journal alone
+                self._snapshots.write(self._state(), len(self.journal.entries), self.journal.head)
 
     def command(self, name: Command, ts: int, why: str = "") -> None:
         """Halt: no order that adds risk. Resume: they may be sent again. Survives a restart.
@@ -231,6 +235,12 @@ class Trader:
         self.shell.machine.feed = denial
         self.journal.commit()
 
+    def process(self, denial: Denial | None, ts: int, why: str = "") -> None:
+        """What this process lets nobody enter for, as a disk that was full; None = it is well."""
+        self.journal.append(ts, "process", {**_denial_out(denial), "why": why})
+        self.shell.machine.process = denial
+        self.journal.commit()
+
     def gap(self, start: int, end: int, ts: int) -> None:
         """Regular minutes from `start` to `end`, UTC ns, are missing for good. It changes no decision."""
         self.journal.append(ts, "gap", {"start": start, "end": end})
@@ -244,6 +254,19 @@ class Trader:
         self.shell.finish(self.last_bar, self.sigma)
         self.finished = True
         self.journal.commit()
+
+    def recover(self) -> None:
+        """Go back to what is durable, as a start does, after the journal took no entry.
+
+        Whatever was decided since then has not left the process. It is decided again when its input
+        is given again.
+
+        Raises
+        ------
+        HaltEntriesError
+            If the journal takes no entry still.
+        """
+        self._start(self._file.entries(), *self._given)
 
     def close(self) -> None:
         """Close the journal. A kill does as well."""
@@ -315,6 +338,8 @@ class Trader:
                 self.bar(rows, body["level"])
             elif entry.kind == "feed":
                 self.feed(_denial_in(body), entry.ts, body["why"])
+            elif entry.kind == "process":
+                self.process(_denial_in(body), entry.ts, body["why"])
             elif entry.kind == "gap":
                 self.gap(body["start"], body["end"], entry.ts)
             elif entry.kind == "broker":
