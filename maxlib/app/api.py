@@ -26,7 +26,7 @@ QUEUE: Final = 1_000
 """Events that a viewer may be behind before it loses the oldest."""
 
 Since = Annotated[int, Query(ge=0, le=10**9, description="Number of the first one, from 0.")]
-Asked = Literal["halt", "resume", "stop", "start", "kill", "reset", "clear"]
+Asked = Literal["halt", "resume", "stop", "start", "kill", "reset", "clear", "reset_peak"]
 
 
 class Why(BaseModel):

@@ -71,6 +71,10 @@ BrokerName = Annotated[
         "this machine; alpaca: your paper account, with keys from the environment.",
     ),
 ]
+After = Annotated[
+    str,
+    typer.Option("--after", help="Folder of a day whose account goes on; last = the newest beside --folder."),
+]
 Delayed = Annotated[bool, typer.Option("--delayed", help="Of massive, the 15-minute delayed stream.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for reports.")]
 AccountingName = Annotated[
@@ -472,6 +476,7 @@ def paper(
     venue: VenueName = "tape",
     delayed: Delayed = False,
     broker: BrokerName = "simulated",
+    after: After = "",
     day: Day = "",
     speed: PaperSpeed = None,
     folder: Annotated[
@@ -493,7 +498,9 @@ def paper(
     with ending(folder) as started:
         opened, filled_by = venues.venue(venue, delayed=delayed), brokers.broker(broker)
         chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
-        trader = PaperTrader(chosen, folder, day=day, speed=speed, venue=opened, broker=filled_by)
+        trader = PaperTrader(
+            chosen, folder, day=day, speed=speed, venue=opened, broker=filled_by, after=after
+        )
         started.set()
         print(f"Paper trader: {trader.recovery_sentence}", flush=True)
         print(f"API and token: {trader.folder / ADDRESS}; Ctrl-C stops, a new start goes on.", flush=True)
@@ -510,6 +517,7 @@ def supervise(
     venue: VenueName = "tape",
     delayed: Delayed = False,
     broker: BrokerName = "simulated",
+    after: After = "",
     day: Day = "",
     speed: PaperSpeed = None,
     stay: Annotated[bool, typer.Option("--stay/--exit", help="Serve on after the last bar.")] = True,
@@ -527,6 +535,7 @@ def supervise(
     chosen = _tradable(scenario, overrides or [], venue, broker, speed, delayed=delayed)
     notices = notifier(folder / "supervisor-notices", venues.label_of_venue(venue, chosen, delayed=delayed))
     told = [scenario, "--folder", str(folder), "--venue", venue, "--broker", broker, "--day", day]
+    told += ["--after", after] if after else []
     told += ["--delayed"] if delayed else []
     told += [] if speed is None else ["--speed", str(speed)]
     told += ["--stay" if stay else "--exit"]

@@ -159,7 +159,8 @@ class Vendor:
 async def beat(stream: MassiveStream) -> None:
     """Wait for an event of the stream, a second at most."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stream.inbox.filled(), BEAT_SECONDS)
+        async with asyncio.timeout(BEAT_SECONDS):
+            await stream.inbox.filled()
 
 
 class StreamFeed:

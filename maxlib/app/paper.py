@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import json
+import math
 import os
 import secrets
 import signal
@@ -19,14 +20,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from maxlib.app.alerts import Alerts, notifier
 from maxlib.app.api import Asked, Events, application
 from maxlib.app.brokers import SIMULATED, Account, Broker
 from maxlib.app.feeds import BEAT_SECONDS, Condition, Gap, Minute, TapeFeed, Word
-from maxlib.app.venues import Open, tape
+from maxlib.app.venues import Market, Open, tape
 from maxlib.core.config import config_hash
 from maxlib.core.errors import ConfigError, DataError
 from maxlib.core.files import write_atomic
+from maxlib.engine.account import JOURNAL, Carried, ended, newest
 from maxlib.engine.backtest import Rows, to_bar
 from maxlib.engine.live import LiveSession, Request
 from maxlib.engine.replay import prior_close
@@ -43,9 +47,11 @@ from maxlib.ops.supervisor import HEARTBEAT
 from maxlib.ops.watchdog import Watchdog
 from maxlib.research.provenance import code_version
 from maxlib.research.scenario import Scenario
+from maxlib.risk.health import Vitals
 from maxlib.risk.sizing import Denial
 
 HOST: Final = "127.0.0.1"
+_NS: Final = 1_000_000_000
 CONNECT_SECONDS: Final = 10.0
 """A start waits so long for the broker, and an end for its last orders; then it goes on and says so."""
 JOURNAL_SECONDS: Final = (1.0, 30.0)
@@ -62,6 +68,7 @@ class PaperTrader:
     speed : times market speed, 0 = as fast as it goes; None = the venue's own
     venue : where its minutes come from (`maxlib.app.venues`)
     broker : what becomes of its orders (`maxlib.app.brokers`)
+    after : folder of the day whose account goes on; "last" = the newest beside this one; "" = none
     told : where notices go; by default to the services of the environment, or the log
     """
 
@@ -74,6 +81,7 @@ class PaperTrader:
         speed: float | None = None,
         venue: Open = tape,
         broker: Broker = SIMULATED,
+        after: str = "",
         told: Notifier | None = None,
     ) -> None:
         market = venue(scenario, folder, day, speed)
@@ -101,6 +109,7 @@ class PaperTrader:
             },
             simulated=market.simulated,
             fills=broker.fills,
+            carried=self._carried(after, market),
             history=market.history,
         )
         self.session = LiveSession(
@@ -116,12 +125,22 @@ class PaperTrader:
         self.events = Events()
         self.alerts = Alerts(told or notifier(self.folder / "notices", market.label), self.session)
         self._standing = market.speed == 0
+        self._guard = scenario.machine.guard if market.speed == 1.0 else None
+        """Whose health checks are made; a market that is played faster says nothing of health."""
+        self._checked = 0
         self._since = to_ns(dt.date.fromisoformat(market.day), 0)
         self._connect = broker.connect
         self._account: Account | None = None
         self._obey()
         self.token = secrets.token_urlsafe(24)
         self._stop = asyncio.Event()
+
+    def _carried(self, after: str, market: Market) -> Carried | None:
+        if not after or (self.folder / JOURNAL).exists():
+            return None
+        if after == "last":
+            return newest(self.folder, market.day, market.label)
+        return ended(Path(after), market.label)
 
     @property
     def recovery_sentence(self) -> str:
@@ -173,10 +192,11 @@ class PaperTrader:
         found = self.switch.why()
         why = "" if found is None else f"kill switch: {found.reason} ({found.by})"
         self.session.killed = why
-        halts = found is not None and self.session.phase == "TRADING"
-        if halts and self.session.ask("halt", self.feed.clock, why) is None:
+        if found is None or self.session.phase != "TRADING":
+            return
+        if self.session.ask("halt", self.feed.clock, why) is None:
             self._tell_phase(why)
-            self.alerts.tell(Event.KILL_SWITCH, why)
+            self.alerts.tell(Event.KILL_SWITCH, f"{found.reason} ({found.by})")
 
     def _tell_phase(self, why: str) -> None:
         self.events.publish({"event": "phase", "phase": self.session.phase, "why": why})
@@ -235,7 +255,8 @@ class PaperTrader:
     async def _rest(self, seconds: float) -> None:
         """Wait, but not beyond a stop."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
 
     def _refuse_unwritten(self) -> None:
         """A request of the API may have met a journal that takes nothing: the loop must not decide on."""
@@ -266,7 +287,7 @@ class PaperTrader:
                 return True
             again = time.monotonic() + pause
             while not self._stop.is_set() and (left := again - time.monotonic()) > 0:
-                self._alive(dog)
+                self._beat(dog)
                 await self._rest(min(left, BEAT_SECONDS))
             pause = min(2 * pause, longest)
         return False
@@ -276,10 +297,24 @@ class PaperTrader:
         self.events.publish({"event": "process", "process": now})
 
     def _alive(self, dog: Watchdog) -> None:
+        self._beat(dog)
+        self._check_health()
+
+    def _beat(self, dog: Watchdog) -> None:
         """Show life, from the loop itself; and look at the kill switch, which anybody may have thrown."""
         dog.feed()
         self._heart.beat(self.session.phase.lower(), self._name)
         self._obey()
+
+    def _check_health(self) -> None:
+        now = self.feed.clock
+        if self._guard is None or now - self._checked < self._guard.safety.health.check_seconds * _NS:
+            return
+        self._checked = now
+        machine, last = self.trader.shell.machine, self.trader.last_bar
+        age = math.nan if last is None else (now - last.ts) / _NS
+        api = machine.feed is None and machine.broker is None
+        self.session.vitals(Vitals(now, age, psutil.cpu_percent(), psutil.virtual_memory().percent, api))
 
     async def _trade(self, dog: Watchdog) -> None:
         async with contextlib.aclosing(self.feed.words(self.trader.last_bar)) as words:
@@ -304,10 +339,21 @@ class PaperTrader:
         elif isinstance(word, Gap):
             self.session.gap(word.start, word.end, word.minutes, self.feed.clock)
             self.alerts.tell(Event.HEALTH, f"{word.minutes} minutes are missing for good")
-        elif isinstance(word, Condition) and self.session.feed(word.denial, self.feed.clock, word.why):
-            now = self.session.status(self.feed.clock).feed
-            self.events.publish({"event": "feed", "feed": now})
-            self.alerts.tell(Event.HEALTH, f"no entries: {now}" if now else "the feed is well again")
+        elif isinstance(word, Condition):
+            self._feed(word)
+
+    def _feed(self, word: Condition) -> None:
+        before = self.trader.shell.machine.feed
+        if not self.session.feed(word.denial, self.feed.clock, word.why):
+            return
+        now = self.session.status(self.feed.clock).feed
+        self.events.publish({"event": "feed", "feed": now})
+        if before is not None and word.denial is not None and before.code == word.denial.code:
+            return  # a longer wait for the same reason is no news to anybody
+        if now:
+            self.session.error(now, self.feed.clock)
+        why = f" ({word.why})" if word.why else ""
+        self.alerts.tell(Event.HEALTH, f"no entries: {now}{why}" if now else "the feed is well again")
 
     def _bar(self, row: Rows) -> None:
         before = len(self.session.marks())
@@ -408,6 +454,7 @@ class PaperTrader:
 
     def complained(self, what: str) -> None:
         """The broker failed to answer."""
+        self.session.error(what, self.feed.clock)
         self.alerts.tell(Event.SYSTEM_ERROR, what)
 
     def _tell_broker(self) -> None:

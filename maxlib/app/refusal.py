@@ -1,4 +1,4 @@
-"""How a trader's process ends when it cannot go on: refused, which its supervisor leaves at that, or failed."""
+"""How a trader's process ends when it cannot go on: refused, and its supervisor ends too, or failed."""
 
 from __future__ import annotations
 

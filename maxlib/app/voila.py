@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,7 @@ OPTIONS_LAB: Final = Path(__file__).parents[2] / "notebooks" / "options_lab.ipyn
 HOST: Final = "127.0.0.1"
 PORT: Final = 8866
 START_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 0.2
 CULL_SECONDS: Final = 600
 """A kernel without a page is ended after this long without activity."""
 
@@ -62,9 +64,21 @@ class VoilaServer:
         self._process = process
         self._scratch = scratch
 
-    def wait(self) -> int:
-        """Wait until the server ends; returns its exit code."""
-        return self._process.wait()
+    def wait(self) -> None:
+        """Wait until the server ends, or until Ctrl-C or a SIGTERM says so.
+
+        A flag, and not KeyboardInterrupt: an exception that falls into a finaliser is lost.
+        """
+        ended = threading.Event()
+        before = {
+            name: signal.signal(name, lambda *_: ended.set()) for name in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            while self._process.poll() is None and not ended.wait(_LOOK_SECONDS):
+                pass
+        finally:
+            for name, handler in before.items():
+                signal.signal(name, handler)
 
     def close(self, timeout: float = 15.0) -> None:
         """End the server and its kernels; harmless if it has ended."""

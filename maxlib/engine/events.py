@@ -11,6 +11,7 @@ from maxlib.execution.broker import Rejection
 from maxlib.market.bars import RTH_OPEN
 from maxlib.market.contract import Contract, Leg, package_name
 from maxlib.regimes.router import Volatility
+from maxlib.risk.health import Vitals
 from maxlib.trading.orders import Fill, Order
 
 Rows = NDArray[np.void]
@@ -83,6 +84,28 @@ class VolatilitySeen(NamedTuple):
     seen: Volatility
 
 
+class Checked(NamedTuple):
+    """The health checks were made; `bar` is the newest complete one."""
+
+    bar: Bar
+    vitals: Vitals
+
+
+class Erred(NamedTuple):
+    """Feed, broker or program failed at `ts` (UTC ns)."""
+
+    bar: Bar
+    ts: int
+    what: str
+
+
+class PeakReset(NamedTuple):
+    """A user lets trading go on after the total loss or the hard drawdown: they count from here."""
+
+    bar: Bar
+    ts: int
+
+
 class OrderFilled(NamedTuple):
     """The broker executed an order; `bar` is the bar it happened in.
 
@@ -106,7 +129,9 @@ class TapeEnded(NamedTuple):
     bar: Bar
 
 
-Event = BarClosed | SignalSeen | VolatilitySeen | OrderFilled | OrderRejected | TapeEnded
+Told = Checked | Erred | PeakReset
+"""Events for the guard alone: without one they change nothing."""
+Event = BarClosed | SignalSeen | VolatilitySeen | Told | OrderFilled | OrderRejected | TapeEnded
 
 
 class Submit(NamedTuple):
@@ -166,6 +191,7 @@ class Trade(NamedTuple):
     reason: str
     pin: bool = False
     slippage_cents: float = 0.0
+    book: str = "conservative"
 
     @property
     def contract(self) -> Contract:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from maxlib.core.config import Config
 from maxlib.engine.backtest import Rows, to_bar
 from maxlib.engine.brokerage import BrokerShell
-from maxlib.engine.events import Bar
+from maxlib.engine.events import Bar, Trade
 from maxlib.engine.projection import Projection, number
 from maxlib.engine.session_views import (
     BarView,
@@ -28,16 +28,18 @@ from maxlib.engine.trader import Fills, Trader
 from maxlib.execution.alpaca.books import Correction
 from maxlib.journal.chain import Entry
 from maxlib.journal.errors import HaltEntriesError
+from maxlib.risk.health import Vitals
 from maxlib.risk.sizing import Denial
 
 Phase = Literal["TRADING", "HALTED", "STOPPED"]
 Venue = Literal["SIMULATED", "REPLAY", "PAPER", "DELAYED"]
-Request = Literal["halt", "resume", "stop", "clear"]
+Request = Literal["halt", "resume", "stop", "clear", "reset_peak"]
 _LEGAL: Final[dict[Request, tuple[Phase, ...]]] = {
     "halt": ("TRADING",),
     "resume": ("HALTED",),
-    "stop": ("TRADING", "HALTED"),
+    "stop": ("TRADING", "HALTED", "STOPPED"),
     "clear": ("TRADING", "HALTED", "STOPPED"),
+    "reset_peak": ("TRADING", "HALTED"),
 }
 _WORDS: Final[dict[Phase, str]] = {
     "TRADING": "the trader is trading",
@@ -161,6 +163,8 @@ class LiveSession:
             return "an error stopped the trader; it starts anew by recovery"
         if request == "clear" and not self._differences():
             return "nothing differs from the broker"
+        if request == "reset_peak" and self.trader.shell.machine.config.guard is None:
+            return "there is no guard that counts from a peak"
         if request == "resume" and self.killed:
             return "the kill switch is thrown; reset it first"
         return None if self.phase in _LEGAL[request] else _WORDS[self.phase]
@@ -177,7 +181,7 @@ class LiveSession:
                 self.trader.command(request, now, why)
             except HaltEntriesError as error:
                 return str(error)
-            if request != "clear":
+            if request in ("halt", "resume"):
                 self.phase = "HALTED" if request == "halt" else "TRADING"
             self._shown.read()
         return None
@@ -219,6 +223,18 @@ class LiveSession:
         if self.phase != "STOPPED":
             self.trader.gap(start, end, now)
             self.gaps += minutes
+
+    def vitals(self, seen: Vitals) -> None:
+        """A monitor measured, for the guard."""
+        if self.phase != "STOPPED":
+            self.trader.vitals(seen)
+            self._shown.read()
+
+    def error(self, what: str, now: int) -> None:
+        """Feed or broker failed, for the guard."""
+        if self.phase != "STOPPED":
+            self.trader.error(what, now)
+            self._shown.read()
 
     def heard(self, said: Correction, now: int) -> None:
         """The broker told something; it counts also when bars are not taken any more."""
@@ -271,15 +287,20 @@ class LiveSession:
         )
 
     def statistics(self) -> dict[str, Any]:
-        """Figures of the closed trades so far."""
-        pnl = [t.pnl_cents for t in self.trader.shell.machine.trades]
+        """Figures of the closed trades so far, in all and of each book."""
+        machine = self.trader.shell.machine
+        books = {book: [t for t in machine.trades if t.book == book] for book in machine.config.books}
         return {
-            "trades": len(pnl),
-            "wins": sum(p > 0 for p in pnl),
-            "pnl_cents": sum(pnl),
-            "signals": self.trader.shell.machine.signals,
-            "denials": dict(self.trader.shell.machine.denials),
+            **_figures(machine.trades),
+            "signals": machine.signals,
+            "denials": dict(machine.denials),
+            "books": {book: _figures(trades) for book, trades in books.items()},
         }
+
+
+def _figures(trades: Sequence[Trade]) -> dict[str, int]:
+    pnl = [t.pnl_cents for t in trades]
+    return {"trades": len(pnl), "wins": sum(p > 0 for p in pnl), "pnl_cents": sum(pnl)}
 
 
 def _sentence(denial: Denial | None) -> str:

@@ -17,10 +17,13 @@ from maxlib.core.errors import InvariantError
 from maxlib.engine.events import (
     Bar,
     BarClosed,
+    Checked,
     Command,
+    Erred,
     Event,
     OrderFilled,
     OrderRejected,
+    PeakReset,
     Record,
     Settle,
     SignalSeen,
@@ -36,10 +39,11 @@ from maxlib.execution.fills import FillConfig, arrival
 from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.market.contract import Contract, Leg, package_name
 from maxlib.market.instruments import instrument
-from maxlib.options.desk import Desk, DeskConfig, Market
+from maxlib.options.desk import Desk, DeskConfig, Market, Offer
 from maxlib.options.expiry import ending, worst_cents
 from maxlib.options.unwind import unwind
 from maxlib.risk.guard import Fitted, Guard, GuardConfig
+from maxlib.risk.limits import BookName
 from maxlib.risk.safety import Ask
 from maxlib.risk.sizing import Allowed, Denial, RiskConfig, admit, size
 from maxlib.strategies.signal import DISTANCE, FRACTION
@@ -65,6 +69,15 @@ class MachineConfig(Config):
     risk: RiskConfig = RiskConfig()
     strategy: str = ""
     guard: GuardConfig | None = None
+
+    @property
+    def books(self) -> tuple[BookName, ...]:
+        """Who acts on a signal, one after the other."""
+        if self.guard is None:
+            return ("conservative",)
+        mine = self.guard.book
+        other: BookName = "aggressive" if mine == "conservative" else "conservative"
+        return (mine, other) if self.guard.both else (mine,)
 
     @property
     def routed(self) -> bool:
@@ -127,6 +140,8 @@ class Machine:
             return self._signal(event)
         if isinstance(event, VolatilitySeen):
             return self._volatility(event)
+        if isinstance(event, Checked | Erred | PeakReset):
+            return self._told(event)
         if isinstance(event, OrderFilled):
             return self._filled(event)
         if isinstance(event, OrderRejected):
@@ -145,38 +160,48 @@ class Machine:
             "sigma": signal.sigma,
         })  # fmt: skip
         said: list[Command] = [seen]
-        verdict: Allowed | Denial | None = self._admitted(signal)
-        legs: tuple[Leg, ...] = ()
-        cost = 0
-        if verdict is None:
-            plan = self.config.exits
-            market = Market(bar.ts, bar.close, bar.minutes_left, signal.sigma, bar.session_minutes)
-            target = levels(signal, plan, bar.close)[1]
-            hold = min(plan.hold_minutes, bar.minutes_left - plan.force_close_minutes)
-            offer = self.desk.offer(signal.side, market, bar.day, target, hold)
-            legs, cost = offer.legs, offer.cost_cents
-            if offer.why:
-                package = package_name(legs) if legs else None
-                said.append(Record(bar.ts, "selected", {"package": package, "why": offer.why}))
-            verdict = (
-                self._sized(bar, cost, offer.best)
-                if legs
-                else Denial("NO_STRUCTURE", self.config.desk.min_reward_risk, offer.best)
-            )
-        if isinstance(verdict, Denial):
-            self.denials[verdict.code] = self.denials.get(verdict.code, 0) + 1
-            return [*said, Record(bar.ts, "denied", verdict._asdict())]
+        offer: Offer | None = None
+        for book in self.config.books:
+            verdict: Allowed | Denial | None = self._admitted(signal, book)
+            if verdict is None:
+                if offer is None:
+                    offer = self._offered(signal)
+                    said += _selected(bar, offer)
+                verdict = self._sized(bar, offer, book)
+            if isinstance(verdict, Denial):
+                self.denials[verdict.code] = self.denials.get(verdict.code, 0) + 1
+                said.append(Record(bar.ts, "denied", {**verdict._asdict(), **self._named(book)}))
+            else:
+                assert offer is not None
+                said += self._enter(signal, offer, verdict.quantity, book)
+        return said
+
+    def _offered(self, signal: SignalSeen) -> Offer:
+        """What the desk would trade for a signal, quoted now."""
+        bar, plan = signal.bar, self.config.exits
+        market = Market(bar.ts, bar.close, bar.minutes_left, signal.sigma, bar.session_minutes)
+        target = levels(signal, plan, bar.close)[1]
+        hold = min(plan.hold_minutes, bar.minutes_left - plan.force_close_minutes)
+        return self.desk.offer(signal.side, market, bar.day, target, hold)
+
+    def _enter(self, signal: SignalSeen, offer: Offer, units: int, book: BookName) -> list[Command]:
+        ts = signal.bar.ts
         self.entered += 1
         number = self.entered
-        oid = order_id(self.run, number, "open", bar.ts)
-        order = Order(oid, number, legs, verdict.quantity, "open", bar.ts)
-        self.positions[number] = Position(number, signal, order)
-        self.positions[number].asked_cents = cost * verdict.quantity
+        order = Order(order_id(self.run, number, "open", ts), number, offer.legs, units, "open", ts)
+        position = self.positions[number] = Position(number, signal, order)
+        position.asked_cents = offer.cost_cents * units
+        position.book = book
         if self.config.guard is not None:
-            self._guarded(bar).entered(bar.ts, self.config.strategy, self.config.guard.book)
-        return [*said, _order_record(order), Submit(order)]
+            self._guarded(signal.bar).entered(ts, self.config.strategy, book)
+        record = _order_record(order)
+        return [record._replace(data={**record.data, **self._named(book)}), Submit(order)]
 
-    def _admitted(self, signal: SignalSeen) -> Denial | None:
+    def _named(self, book: BookName) -> dict[str, str]:
+        """The book, where there are two."""
+        return {"book": book} if len(self.config.books) > 1 else {}
+
+    def _admitted(self, signal: SignalSeen, book: BookName) -> Denial | None:
         """Whether an entry may be thought of, before anything is quoted: halt, feed, review, the guard."""
         bar = signal.bar
         if self.halted:
@@ -198,21 +223,23 @@ class Machine:
             return denial
         guard = self._guarded(bar)
         guard.mark(bar.ts, bar.day, self.equity_cents)
-        return guard.admit(self._ask(bar, self.config.guard))
+        return guard.admit(self._ask(bar, book))
 
-    def _sized(self, bar: Bar, cost_cents: int, reward_risk: float) -> Allowed | Denial:
+    def _sized(self, bar: Bar, offer: Offer, book: BookName) -> Allowed | Denial:
         """How many units: the review's number, which the guard may make smaller."""
+        if not offer.legs:
+            return Denial("NO_STRUCTURE", self.config.desk.min_reward_risk, offer.best)
         found = size(
             self.config.risk,
             equity_cents=self.equity_cents,
             cash_cents=self.free_cents,
-            cost_cents=cost_cents,
+            cost_cents=offer.cost_cents,
         )
         if self.config.guard is None or isinstance(found, Denial):
             return found
-        ratio = reward_risk if math.isfinite(reward_risk) else None  # nobody asked for a ratio
-        ask = self._ask(bar, self.config.guard)
-        fitted = self._guarded(bar).fit(ask, cost_cents, found.quantity, ratio)
+        ratio = offer.best if math.isfinite(offer.best) else None  # nobody asked for a ratio
+        ask = self._ask(bar, book)
+        fitted = self._guarded(bar).fit(ask, offer.cost_cents, found.quantity, ratio)
         return Allowed(fitted.quantity) if isinstance(fitted, Fitted) else fitted
 
     # --- the guard
@@ -223,14 +250,14 @@ class Machine:
             self.guard = Guard(self.config.guard, self.ledger.start_cents, bar.day)
         return self.guard
 
-    def _ask(self, bar: Bar, config: GuardConfig) -> Ask:
-        """An entry of this moment. One machine trades one book."""
-        count = len(self.positions)
+    def _ask(self, bar: Bar, book: BookName) -> Ask:
+        """An entry of this moment."""
+        mine = sum(position.book == book for position in self.positions.values())
         exposure = sum(
             p.asked_cents if p.entry is None else max(0, p.cost_cents * self.instrument.multiplier)
             for p in self.positions.values()
         )
-        return Ask(bar.ts, self.config.strategy, config.book, count, count, exposure)
+        return Ask(bar.ts, self.config.strategy, book, len(self.positions), mine, exposure)
 
     def _volatility(self, event: VolatilitySeen) -> list[Command]:
         bar = event.bar
@@ -241,6 +268,17 @@ class Machine:
                 if units := position.free_quantity:
                     commands += self._leave(position, bar.ts, "regime", units, None)
         return commands
+
+    def _told(self, event: Checked | Erred | PeakReset) -> list[Command]:
+        if self.config.guard is not None:
+            guard = self._guarded(event.bar)
+            if isinstance(event, Checked):
+                guard.health(event.vitals)
+            elif isinstance(event, Erred):
+                guard.error(event.ts, event.what)
+            else:
+                guard.reset_peak(event.ts)
+        return []
 
     def _news(self, guard: Guard) -> list[Command]:
         """What the guard noted; its denials are journaled as denials."""
@@ -434,7 +472,7 @@ class Machine:
             fee_cents=position.fee_cents, pnl_cents=position.proceeds_cents - position.fee_cents,
             sigma=position.signal.sigma, stop=stop, tp1=tp1, tp2=tp2,
             confidence=position.signal.confidence, reason=fill.order.purpose, pin=position.pin,
-            slippage_cents=position.slippage_cents,
+            slippage_cents=position.slippage_cents, book=position.book,
         )  # fmt: skip
         self.trades.append(trade)
         self.last_exit = fill.ts
@@ -443,7 +481,7 @@ class Machine:
         return Record(ts, "closed", {
             "trade": trade.number, "contract": trade.name, "quantity": trade.quantity,
             "pnl_cents": trade.pnl_cents, "fee_cents": trade.fee_cents, "reason": trade.reason,
-            "equity_cents": self.equity_cents,
+            "equity_cents": self.equity_cents, **self._named(position.book),
         })  # fmt: skip
 
     def _rejected(self, event: OrderRejected) -> list[Command]:
@@ -489,9 +527,17 @@ class Machine:
 
     # --- state
 
+    def carry(self, cash_cents: int, guard: dict[str, Any] | None) -> None:
+        """Begin with an account of an earlier day: its cash, and what its guard counted."""
+        self.ledger.start_cents = self.ledger.cash_cents = cash_cents
+        if guard is not None and self.config.guard is not None:
+            self.guard = Guard(self.config.guard, cash_cents, 0)
+            self.guard.restore(guard)
+
     def snapshot(self) -> str:
         """All state as canonical JSON; `restore` continues from it."""
         return canonical({
+            "start_cents": self.ledger.start_cents,
             "cash_cents": self.ledger.cash_cents, "flow_cents": self.ledger.flow_cents,
             "fee_cents": self.ledger.fee_cents, "held": list(self.ledger.held.items()),
             "denials": self.denials, "signals": self.signals, "entered": self.entered,
@@ -504,6 +550,7 @@ class Machine:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a parsed snapshot."""
+        self.ledger.start_cents = state["start_cents"]
         self.ledger.cash_cents, self.ledger.flow_cents = state["cash_cents"], state["flow_cents"]
         self.ledger.fee_cents = state["fee_cents"]
         self.ledger.held = {Contract(*contract): count for contract, count in state["held"]}
@@ -545,6 +592,13 @@ def _part(quantity: int, fraction: float) -> int:
 
 def _times(legs: tuple[Leg, ...], units: int) -> tuple[Leg, ...]:
     return tuple(Leg(leg.contract, leg.ratio * units) for leg in legs)
+
+
+def _selected(bar: Bar, offer: Offer) -> list[Record]:
+    if not offer.why:
+        return []
+    package = package_name(offer.legs) if offer.legs else None
+    return [Record(bar.ts, "selected", {"package": package, "why": offer.why})]
 
 
 def _order_record(order: Order) -> Record:

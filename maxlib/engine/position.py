@@ -8,12 +8,14 @@ from maxlib.core.errors import InvariantError
 from maxlib.engine.events import SignalSeen
 from maxlib.kernels.system import Stream
 from maxlib.market.contract import Contract, Leg
+from maxlib.risk.limits import BookName
 from maxlib.trading.orders import Fill, Order
 
 
 class Position:
     """A package of `legs` per unit, of which `quantity` units were bought.
 
+    book : whose it is, of the guard's two
     asked_cents : what the entry was expected to cost at most, commission included, in cents of money
     entry : the first fill of the entry; where units filled at several prices, at the lowest
     paid_cents : what the entry cost before commission, in cents of money
@@ -30,6 +32,7 @@ class Position:
         self.number = number
         self.signal = signal
         self.entry_order = order
+        self.book: BookName = "conservative"
         self.quantity = 0
         self.asked_cents = 0
         self.paid_cents = 0

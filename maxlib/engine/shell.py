@@ -22,6 +22,7 @@ from maxlib.engine.events import (
     SignalSeen,
     Submit,
     TapeEnded,
+    Told,
     VolatilitySeen,
 )  # fmt: skip
 from maxlib.engine.machine import Machine
@@ -73,6 +74,10 @@ class Shell:
     def volatility(self, bar: Bar, seen: Volatility, sigma: float) -> None:
         """A reading of volatility, known at this bar's close."""
         self._execute(self.machine.handle(VolatilitySeen(bar, seen)), bar, sigma)
+
+    def tell(self, event: Told, sigma: float) -> None:
+        """Something for the guard alone."""
+        self._execute(self.machine.handle(event), event.bar, sigma)
 
     def signal(self, bar: Bar, signal: Any, sigma: float) -> None:
         """The strategy signalled at this bar's close. `signal` is a `Signal` record."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,14 @@ def numbers(values: Any) -> list[Any]:
     return [None if isinstance(v, float) and math.isnan(v) else v for v in values]
 
 
-def _floats(values: list[Any]) -> list[Any]:
+def floats(values: Iterable[Any]) -> list[Any]:
+    """The values of which `numbers` made a list."""
     return [math.nan if v is None else v for v in values]
 
 
 def trade_in(row: list[Any]) -> Trade:
     """A trade from the list that `numbers` made of it."""
-    trade = Trade(*_floats(row))
+    trade = Trade(*floats(row))
     return trade._replace(legs=_legs_in(trade.legs))
 
 
@@ -52,25 +54,26 @@ def position_out(p: Position) -> dict[str, Any]:
         "fee_cents": p.fee_cents, "held": list(p.held.items()), "pending": list(p.pending.values()),
         "queue": p.queue, "closes_at": p.closes_at,
         "slippage_cents": p.slippage_cents, "asked_cents": p.asked_cents,
-        "paid_cents": p.paid_cents, "pin": p.pin, "watch": watch,
+        "paid_cents": p.paid_cents, "pin": p.pin, "book": p.book, "watch": watch,
     }  # fmt: skip
 
 
 def position_in(row: dict[str, Any]) -> Position:
     """The position that `position_out` wrote."""
     bar, *rest = row["signal"]
-    p = Position(row["number"], SignalSeen(Bar(*bar), *_floats(rest)), _order_in(row["entry_order"]))
+    p = Position(row["number"], SignalSeen(Bar(*bar), *floats(rest)), _order_in(row["entry_order"]))
     p.quantity = row["quantity"]
     if row["entry"] is not None:
         filled, ts, quantity, prices, *fields = row["entry"]
         p.entry = Fill(_order_in(filled), ts, quantity, tuple(prices), *fields)
-    stop, tp1, tp2 = _floats(row["levels"])
+    stop, tp1, tp2 = floats(row["levels"])
     p.levels = (stop, tp1, tp2)
     p.proceeds_cents, p.fee_cents = row["proceeds_cents"], row["fee_cents"]
     p.held = {Contract(*contract): count for contract, count in row["held"]}
     p.pending = {order.id: order for order in map(_order_in, row["pending"])}
     p.queue = [_order_in(order) for order in row["queue"]]
     p.closes_at, p.slippage_cents, p.pin = row["closes_at"], row["slippage_cents"], row["pin"]
+    p.book = row["book"]
     p.asked_cents, p.paid_cents = row["asked_cents"], row["paid_cents"]
     if row["watch"] is not None:
         state, params = (base64.b64decode(part) for part in row["watch"])

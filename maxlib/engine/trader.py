@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from maxlib.core.canonical import canonical, sha256
 from maxlib.core.config import config_hash
 from maxlib.core.errors import DataError, InvariantError
+from maxlib.engine.account import JOURNAL, Carried
 from maxlib.engine.backtest import Stepper, Streams, to_bar
 from maxlib.engine.brokerage import BrokerShell, correction_in, correction_out
 from maxlib.engine.durable import DurableJournal
-from maxlib.engine.events import Bar, OrderFilled, OrderRejected
+from maxlib.engine.events import Bar, Checked, Erred, OrderFilled, OrderRejected, PeakReset
 from maxlib.engine.machine import Machine, MachineConfig
 from maxlib.engine.shell import Shell
+from maxlib.engine.snapshot import floats, numbers
 from maxlib.execution.alpaca.books import Correction
 from maxlib.execution.broker import Rejection
 from maxlib.journal.chain import Entry, verify
@@ -34,15 +36,16 @@ from maxlib.journal.snapshots import SnapshotStore
 from maxlib.journal.store import JournalFile, read
 from maxlib.market.bars import BAR
 from maxlib.options.desk import Market
+from maxlib.risk.health import Vitals
 from maxlib.risk.sizing import Denial
 from maxlib.strategies.strategy import Strategy
 from maxlib.trading.orders import Fill, Order
 
 Rows = NDArray[np.void]
-Command = Literal["halt", "resume", "clear"]
+Command = Literal["halt", "resume", "clear", "reset_peak"]
 Fills = Literal["simulated", "dry-run", "broker"]
 """What becomes of an order: our own fills at modelled quotes, none, or those of a broker."""
-INPUTS: Final = frozenset({"bar", "command", "feed", "gap", "broker", "process"})
+INPUTS: Final = frozenset({"bar", "command", "feed", "gap", "broker", "vitals", "error", "process"})
 SNAPSHOT_BARS: Final = 30
 """A snapshot is written after so many bars; a start runs through what came after the newest one."""
 
@@ -99,6 +102,8 @@ class Trader:
     identity : goes into the first entry: code version, label, scenario
     simulated : stands in every entry
     fills : what becomes of its orders
+    carried : the account that the day goes on with; None = it begins with the configured cash. Read at
+        the first start only, as `history`
     history : BAR[n] before the first live bar, to warm the strategy up; read at the first start only
 
     Raises
@@ -119,10 +124,12 @@ class Trader:
         identity: Mapping[str, Any],
         simulated: bool,
         fills: Fills = "simulated",
+        carried: Carried | None = None,
         history: Rows | None = None,
     ) -> None:
         self.fills: Fills = fills
-        path = folder / "journal.sqlite"
+        self._carried = carried
+        path = folder / JOURNAL
         self._file = JournalFile(path)
         self._snapshots = SnapshotStore(folder / "snapshots")
         self._given = (strategy, config, run, identity, simulated, fills, history)
@@ -191,11 +198,15 @@ class Trader:
     def command(self, name: Command, ts: int, why: str = "") -> None:
         """Halt: no order that adds risk. Resume: they may be sent again. Survives a restart.
 
-        Clear: a person has looked at what the broker's books and ours differed in.
+        Clear: a person has looked at what the broker's books and ours differed in. Reset_peak: the
+        guard's falls from the peak count from here.
         """
         self.journal.append(ts, "command", {"name": name, "why": why})
         if name == "clear":
             self._brokerage.clear()
+        elif name == "reset_peak":
+            if self.last_bar is not None:
+                self.shell.tell(PeakReset(self.last_bar, ts), self.sigma)
         else:
             self.shell.machine.halted = name == "halt"
         self.journal.commit()
@@ -241,6 +252,21 @@ class Trader:
         self.shell.machine.process = denial
         self.journal.commit()
 
+    def vitals(self, seen: Vitals) -> None:
+        """A monitor measured; for the guard's health checks. Before the first bar nothing is guarded."""
+        if self.last_bar is not None:
+            said = dict(zip(Vitals._fields[1:], numbers(seen[1:]), strict=True))
+            self.journal.append(seen.ts, "vitals", said)
+            self.shell.tell(Checked(self.last_bar, seen), self.sigma)
+            self.journal.commit()
+
+    def error(self, what: str, ts: int) -> None:
+        """Feed, broker or program failed; for the guard's breaker."""
+        if self.last_bar is not None:
+            self.journal.append(ts, "error", {"what": what})
+            self.shell.tell(Erred(self.last_bar, ts, what), self.sigma)
+            self.journal.commit()
+
     def gap(self, start: int, end: int, ts: int) -> None:
         """Regular minutes from `start` to `end`, UTC ns, are missing for good. It changes no decision."""
         self.journal.append(ts, "gap", {"start": start, "end": end})
@@ -269,8 +295,12 @@ class Trader:
         self._start(self._file.entries(), *self._given)
 
     def close(self) -> None:
-        """Close the journal. A kill does as well."""
-        self._file.close()
+        """Close the journal. A kill does as well; but a day that has ended leaves its account by this."""
+        try:
+            if self.finished and self.journal.refused is None:
+                self._snapshots.write(self._state(), len(self.journal.entries), self.journal.head)
+        finally:
+            self._file.close()
 
     # --- state
 
@@ -305,13 +335,21 @@ class Trader:
         if state is not None:
             self._restore(state)
         elif body is not None:
+            self._carry(body["carried"])
             self._stepper.restore(_streams(body["streams"]))
             self.journal.append(0, "start", body)  # the stamp is in it already
         else:
             if self._history is not None and len(self._history):
                 self._stepper.warm(self._history)
-            self.journal.append(0, "start", {**self._first, "streams": _text(self._stepper.snapshot())})
+            carried = None if self._carried is None else self._carried._asdict()
+            self._carry(carried)
+            streams = _text(self._stepper.snapshot())
+            self.journal.append(0, "start", {**self._first, "carried": carried, "streams": streams})
             self.journal.commit()
+
+    def _carry(self, carried: dict[str, Any] | None) -> None:
+        if carried is not None:
+            self.shell.machine.carry(carried["cash_cents"], carried["guard"])
 
     def _restore(self, state: dict[str, Any]) -> None:
         machine = self.shell.machine
@@ -342,6 +380,10 @@ class Trader:
                 self.process(_denial_in(body), entry.ts, body["why"])
             elif entry.kind == "gap":
                 self.gap(body["start"], body["end"], entry.ts)
+            elif entry.kind == "vitals":
+                self.vitals(Vitals(entry.ts, *floats(body[name] for name in Vitals._fields[1:])))
+            elif entry.kind == "error":
+                self.error(body["what"], entry.ts)
             elif entry.kind == "broker":
                 self._hear_again(body, entry.ts)
             elif body["name"] == "finish":

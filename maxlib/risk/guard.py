@@ -56,12 +56,14 @@ class GuardConfig(Config):
     safety : validations, breakers and health
     regimes : states of volatility; null = there is no router, every strategy may trade at any time
     book : whose positions a machine's are
+    both : the other book acts on each signal as well, after this one
     """
 
     limits: LimitsConfig = LimitsConfig()
     safety: SafetyConfig = SafetyConfig()
     regimes: RegimeConfig | None = RegimeConfig()
     book: BookName = "conservative"
+    both: bool = False
 
 
 class Fitted(NamedTuple):

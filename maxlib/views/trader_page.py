@@ -123,7 +123,8 @@ class TraderPage(widgets.VBox):
                 self._wake.clear()
                 self._take(await asyncio.to_thread(self.remote.look))
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), LOOK_SECONDS)
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._wake.wait()
         finally:
             self._watching, self._wake = False, None
 

@@ -22,7 +22,7 @@ CASES = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     database=None,
 )
-ASKS = ("clear", "halt", "resume", "stop", "start", "kill", "reset")
+ASKS = ("clear", "halt", "resume", "stop", "start", "kill", "reset", "reset_peak")
 READS = ("status", "positions", "trades", "signals", "bars", "statistics", "settings")
 ANSWERS = {200, 400, 404, 405, 422}
 

@@ -33,7 +33,9 @@ from maxlib.journal.chain import Entry
 from maxlib.journal.store import read
 from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.market.calendar import new_york
+from maxlib.ops.backends import Memory
 from maxlib.research import scenario
+from tests.app.test_alerts import told as telling
 from tests.app.test_paper import SHORT, busiest, command, decisions, wait_for, without_ids, written
 from tests.chaos.kill_sweep import scratch
 
@@ -295,11 +297,17 @@ def test_row_31_a_feed_that_never_speaks_is_stale_90_seconds_after_the_open_and_
 
 def test_row_40_a_refused_key_is_told_and_never_tried_again(simulated: Any, tmp_path: Path) -> None:
     chosen, day, _ = simulated
-    trader, entries = traded(chosen, day, tmp_path, {"keys": frozenset({"another"})})
+    memory, venue = Memory(), partial(venues.fake, faults=FakeConfig(keys=frozenset({"another"})))
+    trader = PaperTrader(
+        chosen, tmp_path, day=day, speed=0, venue=venue, told=telling(memory, tmp_path / "notices")
+    )
+    asyncio.run(trader.run(stay=False))
+    entries = read(tmp_path / "journal.sqlite")
     assert trader.feed.source.vendor.sockets.auth_attempts == 1  # type: ignore[attr-defined]
     assert [f["code"] for f in fed(entries)] == ["FEED_DOWN"]
     assert fed(entries)[0]["why"] == "denied"
     assert bars_of(entries) == []
+    assert any("no entries: FEED_DOWN" in body and "(denied)" in body for _, body, _ in memory.sent)
 
 
 # --- kills

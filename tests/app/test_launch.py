@@ -47,9 +47,12 @@ def dashboard(day: str, folder: Path) -> list[str]:
     command = [sys.executable, "-c", "from maxlib.app.cli import main; main()", *told]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(3)]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        try:
+            lines = [process.stdout.readline() for _ in range(3)]
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
     return lines
 
 

@@ -160,7 +160,7 @@ def test_the_running_trader_answers_on_loopback_with_its_token_only(
         assert (status["phase"], status["label"]) == ("TRADING", "SIMULATED")
         assert post("/halt", json={"why": "a test"}) == {"done": True, "reason": ""}
         status = get("/status", headers=mine).json()
-        assert (status["phase"], list(status["blocked"])) == ("HALTED", ["halt", "clear"])
+        assert (status["phase"], list(status["blocked"])) == ("HALTED", ["halt", "clear", "reset_peak"])
         assert post("/halt") == {"done": False, "reason": "the trader is halted"}
         assert post("/stop")["done"]
         assert process.wait(timeout=30) == 0

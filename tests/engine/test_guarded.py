@@ -180,3 +180,31 @@ def test_a_short_signal_and_a_long_one_count_alike() -> None:
     one = GuardConfig(regimes=None, safety=SafetyConfig(trades_a_day=1))
     run = both(market.bars, strategy(NAN, NAN, NAN), guarded(one))
     assert codes(run) == ["TRADES_TODAY"]
+
+
+TWO = GuardConfig(
+    regimes=None, both=True, limits=LimitsConfig(max_positions=2, conservative={"risk_fraction": 0.01}),
+    safety=SafetyConfig(position_fraction=0.05, exposure_fraction=0.1, premium_usd=1_000),
+)  # fmt: skip
+
+
+def test_both_books_act_on_one_signal_each_with_its_own_share_of_the_balance_before_it() -> None:
+    made = config(hold_minutes=5, risk={"max_positions": 2, "max_contracts": 10, "contracts": None})
+    run = both(flat("10:00"), strategy(), guarded(TWO, made))
+    opened = [body for body in said(run, "order") if body["purpose"] == "open"]
+    cost = said(run, "fill")[0]["price_cents"] * 100 + 65
+    # 1 % and 5 % of 25,000 $, whole contracts; the guard's own cap of 1,000 $ comes before the 5 %.
+    assert [(body["book"], body["quantity"]) for body in opened] == [
+        ("conservative", 25_000 // cost), ("aggressive", 100_000 // cost),
+    ]  # fmt: skip
+    assert [(t.book, t.quantity) for t in run.trades] == [(b["book"], b["quantity"]) for b in opened]
+    assert {body["book"] for body in said(run, "closed")} == {"conservative", "aggressive"}
+    assert codes(run) == []
+
+
+def test_one_position_in_all_by_default_and_the_second_book_says_why_it_stood_aside() -> None:
+    one = TWO.model_copy(update={"limits": LimitsConfig()})
+    made = config(hold_minutes=5, risk={"max_positions": 2})
+    run = both(flat("10:00"), strategy(), guarded(one, made))
+    assert [t.book for t in run.trades] == ["conservative"]
+    assert [(body["code"], body["book"]) for body in said(run, "denied")] == [("MAX_POSITIONS", "aggressive")]

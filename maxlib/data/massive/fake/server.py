@@ -118,6 +118,8 @@ class FakeMassive:
         REST faults for the next calls, one each, before any are drawn by lot; None = a good answer.
     calls : Counter
         Path -> authorised REST calls.
+    faults : Counter
+        Fault -> how often it was committed, over REST and to somebody who listened to the stream.
     urls : list of str
         Request targets seen, to prove that no key was in one.
     """
@@ -134,6 +136,7 @@ class FakeMassive:
         self._http = HttpServer(
             self._answer, retry_after_s=self.config.retry_after_s, drip_s=self.config.drip_s
         )
+        self._rest_faults: Counter[str] = Counter()
         self._rng = random.Random(self.config.seed)
         self._pushes = market.pushes(clock.utc_ns())
         self._next = next(self._pushes, None)
@@ -204,6 +207,11 @@ class FakeMassive:
         self._runner = asyncio.get_running_loop().create_task(self._pump())
 
     @property
+    def faults(self) -> Counter[str]:
+        """What was done wrong so far."""
+        return self._rest_faults + self.sockets.faults
+
+    @property
     def ended(self) -> bool:
         """Nothing is left to push."""
         return self._next is None
@@ -233,6 +241,7 @@ class FakeMassive:
             return Plan(_unauthorised(401, "Unknown API Key"), None)
         self.calls[request.path] += 1
         fault = self.script.popleft() if self.script else self._draw()
+        self._rest_faults.update([fault] if fault else [])
         plain = {name: value for name, value in request.query.items() if name != "apiKey"}
         return Plan(self._api.reply(request.path, plain, self.clock.utc_ns()), fault)
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import random
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
@@ -64,6 +65,7 @@ class SocketServer:
         self._later: list[tuple[int, str, str, Any]] = []
         self._pushed = 0
         self._spiked: set[str] = set()
+        self.faults: Counter[str] = Counter()
         self.accepted = 0
         self.refusing = False
         self.auth_attempts = 0
@@ -243,6 +245,8 @@ class SocketServer:
         fault = self._draw()
         if fault == "spike" and channel in self._spiked:
             fault = None  # two alike in a row would be a move of the market
+        if fault is not None and self._receivers(cluster, channel):
+            self.faults[fault] += 1
         (self._spiked.add if fault == "spike" else self._spiked.discard)(channel)
         if fault in ("delay", "reorder"):
             behind = 1 if fault == "reorder" else self._config.delay_messages
