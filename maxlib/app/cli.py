@@ -503,16 +503,21 @@ def paper(
 
     from maxlib.app import brokers, venues
     from maxlib.app.paper import PaperTrader
+    from maxlib.app.refusal import ending
     from maxlib.ops.address import ADDRESS
     from maxlib.research import scenario as scenario_file
 
-    opened, filled_by = venues.venue(venue, delayed=delayed, quotes=quotes), brokers.broker(broker)
-    chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
-    trader = PaperTrader(chosen, folder, day=day, speed=speed, venue=opened, broker=filled_by, after=after)
-    print(f"Paper trader: {trader.recovery_sentence}", flush=True)
-    print(f"API and token: {trader.folder / ADDRESS}; Ctrl-C stops, a new start goes on.", flush=True)
-    asyncio.run(trader.run(port, stay=stay))
-    print(trader.closing_sentence, flush=True)
+    with ending(folder) as started:
+        opened, filled_by = venues.venue(venue, delayed=delayed, quotes=quotes), brokers.broker(broker)
+        chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
+        trader = PaperTrader(
+            chosen, folder, day=day, speed=speed, venue=opened, broker=filled_by, after=after
+        )
+        started.set()
+        print(f"Paper trader: {trader.recovery_sentence}", flush=True)
+        print(f"API and token: {trader.folder / ADDRESS}; Ctrl-C stops, a new start goes on.", flush=True)
+        asyncio.run(trader.run(port, stay=stay))
+        print(trader.closing_sentence, flush=True)
 
 
 @app.command()

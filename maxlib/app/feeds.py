@@ -221,6 +221,7 @@ class StreamFeed:
 
     async def words(self, last: Bar | None) -> AsyncGenerator[Word, None]:
         """Everything after `last`; ends when the day is over."""
+        self._asked = 0
         if last is not None:
             self._last, self._price = last.ts, last.close
         async with self.source.serve(last) as (massive, key):

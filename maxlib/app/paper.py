@@ -15,6 +15,7 @@ import os
 import secrets
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -27,7 +28,7 @@ from maxlib.app.brokers import SIMULATED, Account, Broker
 from maxlib.app.feeds import BEAT_SECONDS, Condition, Gap, Minute, StreamFeed, TapeFeed, Word
 from maxlib.app.venues import Market, Open, tape
 from maxlib.core.config import config_hash
-from maxlib.core.errors import ConfigError
+from maxlib.core.errors import ConfigError, DataError
 from maxlib.core.files import write_atomic
 from maxlib.engine.account import JOURNAL, Carried, ended, newest
 from maxlib.engine.backtest import to_bar
@@ -35,6 +36,7 @@ from maxlib.engine.live import LiveSession, Request
 from maxlib.engine.replay import prior_close
 from maxlib.engine.trader import Trader
 from maxlib.execution.alpaca.books import Blocked, Correction, ExternalTagged, PositionAdopted
+from maxlib.journal.errors import HaltEntriesError
 from maxlib.market.calendar import to_ns
 from maxlib.ops.address import ADDRESS
 from maxlib.ops.events import Event
@@ -52,6 +54,8 @@ HOST: Final = "127.0.0.1"
 _NS: Final = 1_000_000_000
 CONNECT_SECONDS: Final = 10.0
 """A start waits so long for the broker, and an end for its last orders; then it goes on and says so."""
+JOURNAL_SECONDS: Final = (1.0, 30.0)
+"""A journal that takes no entry is tried again after the first, then twice as long, up to the second."""
 
 
 class PaperTrader:
@@ -164,8 +168,12 @@ class PaperTrader:
     def ask(self, name: Asked, why: str, code: str) -> str | None:
         """Carry out a request of the API; returns the reason if it is refused."""
         if name == "kill":
-            self.switch.throw(why or "asked for", "API")
-            self._obey()
+            try:
+                self.switch.throw(why or "asked for", "API")
+            except DataError as error:
+                return f"entries are halted until this process ends, but not durably: {error}"
+            finally:
+                self._obey()
             return None
         if name == "reset":
             denied = self.switch.reset(code)
@@ -188,8 +196,9 @@ class PaperTrader:
         found = self.switch.why()
         why = "" if found is None else f"kill switch: {found.reason} ({found.by})"
         self.session.killed = why
-        if found is not None and self.session.phase == "TRADING":
-            self.session.ask("halt", self.feed.clock, why)
+        if found is None or self.session.phase != "TRADING":
+            return
+        if self.session.ask("halt", self.feed.clock, why) is None:
             self._tell_phase(why)
             self.alerts.tell(Event.KILL_SWITCH, f"{found.reason} ({found.by})")
 
@@ -223,13 +232,13 @@ class PaperTrader:
         self.alerts.tell(Event.STARTUP, self.recovery_sentence)
         try:
             with Watchdog(self.folder) as dog:
-                async with self._connected():
-                    await self._trade(dog)
-                while stay and not self._stop.is_set():
-                    self._alive(dog)
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(BEAT_SECONDS):
-                            await self._stop.wait()
+                while True:
+                    try:
+                        await self._live(dog, stay=stay)
+                        break
+                    except HaltEntriesError as refused:
+                        if not await self._writes_again(dog, refused):
+                            break
         finally:
             server.should_exit = True
             with contextlib.suppress(asyncio.CancelledError):
@@ -239,12 +248,67 @@ class PaperTrader:
             self.alerts.close()
             self._heart.stop()
 
+    async def _live(self, dog: Watchdog, *, stay: bool) -> None:
+        async with self._connected():
+            await self._trade(dog)
+        while stay and not self._stop.is_set():
+            self._alive(dog)
+            self._refuse_unwritten()
+            await self._rest(BEAT_SECONDS)
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait, but not beyond a stop."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+
+    def _refuse_unwritten(self) -> None:
+        """A request of the API may have met a journal that takes nothing: the loop must not decide on."""
+        if self.trader.journal.refused is not None:
+            raise self.trader.journal.refused
+
+    async def _writes_again(self, dog: Watchdog, refused: HaltEntriesError) -> bool:
+        """Try until the journal takes entries; False = asked to stop meanwhile.
+
+        Feed and broker are disconnected: without a journal nothing may be decided, sent or booked. What
+        was not written has not happened; feed and broker are asked for it again.
+        """
+        since, (pause, longest) = time.monotonic(), JOURNAL_SECONDS
+        self.alerts.tell(Event.SYSTEM_ERROR, f"nothing is decided or sent: {refused}")
+        while not self._stop.is_set():
+            self.session.outage = f"JOURNAL_DOWN: {refused}"
+            self._tell_process()
+            try:
+                self.session.recover()
+                down = Denial("JOURNAL_DOWN", 0.0, round(time.monotonic() - since, 3))
+                self.session.process(down, self.feed.clock, str(refused))
+            except HaltEntriesError as error:
+                refused = error
+            else:
+                self.session.outage = ""
+                self._tell_process()
+                self.alerts.tell(Event.HEALTH, "the journal takes entries again; the trader catches up")
+                return True
+            again = time.monotonic() + pause
+            while not self._stop.is_set() and (left := again - time.monotonic()) > 0:
+                self._beat(dog)
+                await self._rest(min(left, BEAT_SECONDS))
+            pause = min(2 * pause, longest)
+        return False
+
+    def _tell_process(self) -> None:
+        now = self.session.status(self.feed.clock).process
+        self.events.publish({"event": "process", "process": now})
+
     def _alive(self, dog: Watchdog) -> None:
+        self._beat(dog)
+        self._check_health()
+
+    def _beat(self, dog: Watchdog) -> None:
         """Show life, from the loop itself; and look at the kill switch, which anybody may have thrown."""
         dog.feed()
         self._heart.beat(self.session.phase.lower(), self._name)
         self._obey()
-        self._check_health()
 
     def _check_health(self) -> None:
         now = self.feed.clock
@@ -262,6 +326,7 @@ class PaperTrader:
                 self._alive(dog)
                 if self._stop.is_set() or self.session.phase == "STOPPED":
                     return
+                self._refuse_unwritten()
                 self._take(word)
                 await self._carry()
         if not self.trader.finished:
@@ -298,6 +363,8 @@ class PaperTrader:
         before, unquoted, row = len(self.session.marks()), self.session.unquoted, minute.row
         try:
             self.session.bar(row, self._level(row), minute.quotes)
+        except HaltEntriesError:
+            raise
         except Exception:
             self.alerts.tell(Event.LOOP_ERROR, self.session.fault)
             raise
@@ -308,6 +375,14 @@ class PaperTrader:
         if bool(self.session.unquoted) != bool(unquoted):
             now = self.session.unquoted
             self.alerts.tell(Event.HEALTH, f"no quotes to trade at: {now}" if now else "quotes are back")
+        self._caught_up()
+
+    def _caught_up(self) -> None:
+        """What the process barred entries for is over with the first minute that was taken in time."""
+        machine = self.trader.shell.machine
+        if machine.process is not None and machine.feed is None and machine.broker is None:
+            self.session.process(None, self.feed.clock, "caught up")
+            self._tell_process()
 
     def _tell_marks(self, before: int) -> None:
         for mark in self.session.marks(before):
@@ -364,6 +439,8 @@ class PaperTrader:
         before = len(self.session.marks())
         try:
             self.session.heard(said, self.feed.clock)
+        except HaltEntriesError:
+            raise
         except Exception:
             self.alerts.tell(Event.LOOP_ERROR, self.session.fault)
             raise

@@ -16,6 +16,7 @@ from typing import Any
 from maxlib.core.canonical import canonical
 from maxlib.core.errors import InvariantError
 from maxlib.journal.chain import Entry, Journal, link
+from maxlib.journal.errors import HaltEntriesError
 from maxlib.journal.store import JournalFile
 
 
@@ -42,6 +43,9 @@ class DurableJournal(Journal):
         self._recorded = recorded
         self._file = file
         self._pending: list[Entry] = []
+        self.refused: HaltEntriesError | None = None
+        """Why the file did not take what was appended. From then on nothing is: a trader that decided on
+        has to go back to what is durable (`Trader.recover`)."""
 
     @property
     def next_recorded(self) -> Entry | None:
@@ -56,7 +60,11 @@ class DurableJournal(Journal):
         ------
         InvariantError
             If the run does not repeat what was recorded.
+        HaltEntriesError
+            If an earlier entry was refused.
         """
+        if self.refused is not None:
+            raise self.refused
         body = canonical({**self._stamp, **data})
         entry = link(self.head, len(self.entries) + 1, ts, kind, body)
         recorded = self.next_recorded
@@ -71,9 +79,24 @@ class DurableJournal(Journal):
         return entry
 
     def commit(self) -> None:
-        """Make everything appended so far durable. Nothing that leaves the process goes before it."""
+        """Make everything appended so far durable. Nothing that leaves the process goes before it.
+
+        Raises
+        ------
+        HaltEntriesError
+            If it cannot be written now; `refused` says so from then on.
+        StopTradingError
+            If the disk fails.
+        """
+        if self.refused is not None:
+            raise self.refused
         if self._pending:
-            self._file.extend(self._pending)
+            try:
+                self._file.extend(self._pending)
+            except HaltEntriesError as error:
+                self.refused = error
+                del self.entries[-len(self._pending) :]
+                raise
             self._pending = []
 
     def answer(self, order: str) -> tuple[Entry, dict[str, Any]] | None:

@@ -27,6 +27,7 @@ from maxlib.engine.session_views import (
 from maxlib.engine.trader import Fills, Quotes, Trader
 from maxlib.execution.alpaca.books import Correction
 from maxlib.journal.chain import Entry
+from maxlib.journal.errors import HaltEntriesError
 from maxlib.options.live_desk import Snapshot
 from maxlib.risk.health import Vitals
 from maxlib.risk.sizing import Denial
@@ -68,6 +69,7 @@ class Status(Config):
     unquoted : why the newest live quotes cannot be traded at, "" = they can
     broker : why the broker lets nobody enter, "" = it is well or there is none
     guard : market state, breakers and safe mode in a few words; "" = there is no guard
+    process : why the trader itself lets nobody enter, "" = it is well
     differences : what its account and our books differed in, until a person clears it
     age_s : seconds from the end of the newest bar to now; None before the first
     taken_s : seconds on the wall since the newest bar was taken; None = none since this start
@@ -93,6 +95,7 @@ class Status(Config):
     unquoted: str = ""
     broker: str
     guard: str
+    process: str = ""
     differences: tuple[str, ...]
     taken_s: float | None
     last: float | None
@@ -131,6 +134,7 @@ class LiveSession:
     bars : all that the journal has, those before this start too
     killed : why the kill switch is thrown, or ""; set by whoever watches the switch
     unquoted : see `Status`; of this start
+    outage : why the journal takes no entry, or ""; set by whoever tries again
     """
 
     def __init__(
@@ -139,15 +143,25 @@ class LiveSession:
         self.trader = trader
         self.label: Venue = label
         self.gaps = 0
-        self.fault = self.killed = self.unquoted = ""
-        self.bars = recorded_bars(trader.journal.entries)
+        self.fault = self.killed = self.outage = self.unquoted = ""
         self._taken: float | None = None
         self._previous_close = previous_close
         self._strategy = strategy
+        self._seat()
+
+    def _seat(self) -> None:
+        """Everything that follows from the journal."""
+        trader = self.trader
+        self.bars = recorded_bars(trader.journal.entries)
         self._shown = Projection(trader.shell)
         self._shown.read()
         halted = trader.shell.machine.halted
         self.phase: Phase = "STOPPED" if trader.finished else "HALTED" if halted else "TRADING"
+
+    def recover(self) -> None:
+        """Go back to what is durable, see `Trader.recover`."""
+        self.trader.recover()
+        self._seat()
 
     # --- requests
 
@@ -171,7 +185,10 @@ class LiveSession:
         if request == "stop":
             self.phase = "STOPPED"
         else:
-            self.trader.command(request, now, why)
+            try:
+                self.trader.command(request, now, why)
+            except HaltEntriesError as error:
+                return str(error)
             if request in ("halt", "resume"):
                 self.phase = "HALTED" if request == "halt" else "TRADING"
             self._shown.read()
@@ -185,6 +202,8 @@ class LiveSession:
             return
         try:
             self.trader.bar(rows, level, quotes)
+        except HaltEntriesError:
+            raise  # the bar is taken again when the disk is back
         except Exception as error:
             self.phase, self.fault = "STOPPED", f"{type(error).__name__}: {error}"
             raise
@@ -202,6 +221,12 @@ class LiveSession:
         self.trader.feed(denial, now, why)
         self._shown.read()
         return True
+
+    def process(self, denial: Denial | None, now: int, why: str = "") -> None:
+        """The trader itself is well, or lets nobody enter."""
+        if self.phase != "STOPPED":
+            self.trader.process(denial, now, why)
+            self._shown.read()
 
     def gap(self, start: int, end: int, minutes: int, now: int) -> None:
         """Regular minutes are missing for good."""
@@ -225,6 +250,8 @@ class LiveSession:
         """The broker told something; it counts also when bars are not taken any more."""
         try:
             self.trader.heard(said, now)
+        except HaltEntriesError:
+            raise
         except Exception as error:
             self.phase, self.fault = "STOPPED", f"{type(error).__name__}: {error}"
             raise
@@ -265,6 +292,7 @@ class LiveSession:
             unquoted=self.unquoted,
             broker=_sentence(self.trader.shell.machine.broker),
             guard=self._guard(now),
+            process=self.outage or _sentence(self.trader.shell.machine.process),
             differences=self._differences(),
             taken_s=None if self._taken is None else time.monotonic() - self._taken,
             last=bar.close if bar else None,

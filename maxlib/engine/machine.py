@@ -114,6 +114,8 @@ class Machine:
         """No order that adds risk is sent; what is open is watched and left as planned."""
         self.feed: Denial | None = None
         """Why the feed lets nobody enter; None = it is well."""
+        self.process: Denial | None = None
+        """Why the process itself lets nobody enter, as a full disk; None = it is well."""
         self.broker: Denial | None = None
         """Why the broker lets nobody enter; None = it is well. Restored by the shell that talks to it."""
         self.guard: Guard | None = None
@@ -214,6 +216,8 @@ class Machine:
         bar = signal.bar
         if self.halted:
             return Denial("HALTED", 0, 0)
+        if self.process is not None:
+            return self.process
         if self.feed is not None:
             return self.feed
         if self.broker is not None:
@@ -550,6 +554,7 @@ class Machine:
             "fee_cents": self.ledger.fee_cents, "held": list(self.ledger.held.items()),
             "denials": self.denials, "signals": self.signals, "entered": self.entered,
             "last_exit": self.last_exit, "halted": self.halted, "feed": self.feed,
+            "process": self.process,
             "guard": None if self.guard is None else self.guard.snapshot(),
             "trades": [numbers(t) for t in self.trades],
             "positions": [position_out(p) for p in self.positions.values()],
@@ -564,6 +569,7 @@ class Machine:
         self.denials, self.signals, self.entered = dict(state["denials"]), state["signals"], state["entered"]
         self.last_exit, self.halted = state["last_exit"], state["halted"]
         self.feed = None if state["feed"] is None else Denial(*state["feed"])
+        self.process = None if state["process"] is None else Denial(*state["process"])
         if state["guard"] is not None:
             assert self.config.guard is not None
             self.guard = Guard(self.config.guard, self.ledger.start_cents, 0)

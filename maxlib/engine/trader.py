@@ -8,6 +8,7 @@ is recovery: the newest snapshot, then the journal's tail run through again.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,7 @@ from maxlib.engine.snapshot import floats, numbers
 from maxlib.execution.alpaca.books import Correction
 from maxlib.execution.broker import Rejection
 from maxlib.journal.chain import Entry, verify
+from maxlib.journal.errors import HaltEntriesError
 from maxlib.journal.snapshots import SnapshotStore
 from maxlib.journal.store import JournalFile, read
 from maxlib.market.bars import BAR
@@ -47,7 +49,7 @@ Fills = Literal["simulated", "dry-run", "broker"]
 """What becomes of an order: our own fills at the desk's quotes, none, or those of a broker."""
 Quotes = Literal["modelled", "live"]
 """Where the desk's quotes come from: a model, or snapshots of the chain that come with the bars."""
-INPUTS: Final = frozenset({"bar", "quotes", "command", "feed", "gap", "broker", "vitals", "error"})
+INPUTS: Final = frozenset({"bar", "quotes", "command", "feed", "gap", "broker", "vitals", "error", "process"})
 SNAPSHOT_BARS: Final = 30
 """A snapshot is written after so many bars; a start runs through what came after the newest one."""
 
@@ -165,10 +167,11 @@ class Trader:
         path = folder / JOURNAL
         self._file = JournalFile(path)
         self._snapshots = SnapshotStore(folder / "snapshots")
+        self._given = (strategy, config, run, identity, simulated, fills, history)
         try:
             recorded = read(path)
             verify(recorded)
-            self._start(recorded, strategy, config, run, identity, simulated, fills, history)
+            self._start(recorded, *self._given)
         except BaseException:
             self._file.close()
             raise
@@ -234,7 +237,8 @@ class Trader:
         self.journal.commit()
         self._bars += 1
         if self._bars % SNAPSHOT_BARS == 0 and self.journal.next_recorded is None:
-            self._snapshots.write(self._state(), len(self.journal.entries), self.journal.head)
+            with contextlib.suppress(HaltEntriesError):  # an older one does, or the journal alone
+                self._snapshots.write(self._state(), len(self.journal.entries), self.journal.head)
 
     def held_strikes(self) -> list[float]:
         """Strikes in dollars that positions hold or are about to, for which quotes are needed."""
@@ -302,6 +306,12 @@ class Trader:
         self.shell.machine.feed = denial
         self.journal.commit()
 
+    def process(self, denial: Denial | None, ts: int, why: str = "") -> None:
+        """What this process lets nobody enter for, as a disk that was full; None = it is well."""
+        self.journal.append(ts, "process", {**_denial_out(denial), "why": why})
+        self.shell.machine.process = denial
+        self.journal.commit()
+
     def vitals(self, seen: Vitals) -> None:
         """A monitor measured; for the guard's health checks. Before the first bar nothing is guarded."""
         if self.last_bar is not None:
@@ -331,11 +341,26 @@ class Trader:
         self.finished = True
         self.journal.commit()
 
+    def recover(self) -> None:
+        """Go back to what is durable, as a start does, after the journal took no entry.
+
+        Whatever was decided since then has not left the process. It is decided again when its input
+        is given again.
+
+        Raises
+        ------
+        HaltEntriesError
+            If the journal takes no entry still.
+        """
+        self._start(self._file.entries(), *self._given)
+
     def close(self) -> None:
         """Close the journal. A kill does as well; but a day that has ended leaves its account by this."""
-        if self.finished:
-            self._snapshots.write(self._state(), len(self.journal.entries), self.journal.head)
-        self._file.close()
+        try:
+            if self.finished and self.journal.refused is None:
+                self._snapshots.write(self._state(), len(self.journal.entries), self.journal.head)
+        finally:
+            self._file.close()
 
     # --- state
 
@@ -416,6 +441,8 @@ class Trader:
                 self._take(snapshot_in(entry.ts, body))
             elif entry.kind == "feed":
                 self.feed(_denial_in(body), entry.ts, body["why"])
+            elif entry.kind == "process":
+                self.process(_denial_in(body), entry.ts, body["why"])
             elif entry.kind == "gap":
                 self.gap(body["start"], body["end"], entry.ts)
             elif entry.kind == "vitals":

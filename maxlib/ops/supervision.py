@@ -3,7 +3,7 @@
 Phases: new, then up. From up: no beat in time or no progress → killing → a failure; an exit with an
 error → a failure; exit 0 → ended; a stop was asked for → stopping → ended. A failure → waiting → up
 again; three failures in a row wait longer, and after three such series the trader stays down until a
-person clears it.
+person clears it. A trader that refuses to start (exit code 2) would refuse again: that is the end.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from maxlib.ops.process import Identity
 
 NS: Final = 1_000_000_000
 ENDED: Final = 0
+REFUSED: Final = 2
 GAVE_UP: Final = 3
 # A killed process that is still there waits for a disk; look again soon, complain after a minute.
 _KILL_AGAIN_S: Final = 1.0
@@ -103,7 +104,7 @@ class Seen(NamedTuple):
     """One look: the boot clock, the child, the heartbeat file, and whether a stop was asked for.
 
     `code` is the exit code of a dead child, negative for a signal, None if unknown; `clue` names the
-    traceback that its watchdog left.
+    traceback that its watchdog left, `said` is the sentence of a refusal.
     """
 
     now_ns: int
@@ -112,6 +113,7 @@ class Seen(NamedTuple):
     beat: Beat | None
     stop: bool
     clue: str = ""
+    said: str = ""
 
 
 class Do(Enum):
@@ -256,6 +258,11 @@ def _gone(policy: Policy, state: State, seen: Seen) -> Decision:
     orderly = seen.code == 0 or (seen.code is None and own is not None and own.phase == STOPPED)
     if orderly or state.stopping:
         return _end(state, "the trader ended in order" if orderly else "stopped")
+    if seen.code == REFUSED:
+        why = f"the trader refused to start: {seen.said or 'see what it printed'}"
+        told = Tell(Event.SUPERVISOR_CRITICAL, f"{why}; it is not tried again")
+        refused = state.model_copy(update={"phase": "ended", "why": why, "child": None})
+        return Decision(refused, (told,), 0.0, REFUSED)
     why = "it is gone" if seen.code is None else _cause(seen.code)
     return _failed(policy, state.model_copy(update={"why": why}), seen.now_ns, seen.clue)
 

@@ -28,6 +28,7 @@ from maxlib.ops.events import Event
 from maxlib.ops.heartbeat import Beat, read_beat
 from maxlib.ops.process import Identity
 from maxlib.ops.supervision import (
+    REFUSED,
     Action,
     Decision,
     Do,
@@ -41,7 +42,8 @@ from maxlib.ops.watchdog import hangs
 
 HEARTBEAT: Final = "heartbeat.json"
 STATE: Final = "supervisor.json"
-REFUSED: Final = 2
+REFUSAL: Final = "refused.txt"
+"""The sentence of a trader that refused to start."""
 _NOT_FOUND: Final = 127
 _LOG: Final = logging.getLogger(__name__)
 
@@ -78,7 +80,8 @@ def supervise(
     Returns
     -------
     Outcome
-        Of code 2 at once if another supervisor has the folder; of code 3 if the trader stays down.
+        Of code 2 at once if another supervisor has the folder, or the trader refuses to start; of code 3
+        if the trader stays down.
     """
     if not hasattr(os, "pidfd_open"):
         return Outcome(REFUSED, "the supervisor needs Linux 5.3 or newer: this system has no pidfd_open")
@@ -137,13 +140,21 @@ class _Supervisor:
             self._code = self._child.reap()
             self._child = None
             beat = read_beat(self._folder / HEARTBEAT)  # it may have written its last one meanwhile
-        return Seen(self._clock.boot_ns(), alive, self._code, beat, self._asked.flag, self._clue(beat))
+        return Seen(
+            self._clock.boot_ns(), alive, self._code, beat, self._asked.flag, self._clue(beat), self._said()
+        )
 
     def _clue(self, beat: Beat | None) -> str:
         """The traceback that the watchdog of the newest trader left, by file name."""
         fired = hangs(self._folder)
         mine = [path.name for path in fired if beat and path.stem.endswith(f"-{beat.who.pid}")]
         return f"see {mine[-1]}" if mine else ""
+
+    def _said(self) -> str:
+        try:
+            return (self._folder / REFUSAL).read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            return ""
 
     def _carry_out(self, decision: Decision) -> State:
         state = decision.state
@@ -166,6 +177,8 @@ class _Supervisor:
         return state
 
     def _start(self, state: State) -> State:
+        with contextlib.suppress(OSError):
+            (self._folder / REFUSAL).unlink()  # an older one
         started = Child.start(self._command)
         if isinstance(started, OSError):
             _LOG.error("the trader cannot be started: %s: %s", self._command[0], started.strerror)

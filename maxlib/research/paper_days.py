@@ -269,7 +269,7 @@ def _words(kind: str, body: dict[str, Any]) -> str:
     if kind == "gap":
         first, last = (f"{new_york(body[end]):%H:%M}" for end in ("start", "end"))
         return f"no bar will come for {first} to {last}"
-    if "code" in body and kind in ("feed", "broker"):
+    if "code" in body and kind in ("feed", "broker", "process"):
         return f"{body['code']}, no entries{why}" if body["code"] else f"well again{why}"
     said = (f"{k} {v}" for k, v in body.items() if k not in ("simulated", "order"))
     return ", ".join(said)

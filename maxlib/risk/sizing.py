@@ -22,6 +22,8 @@ DenialCode = Literal[
     "STALE_FEED",
     "BROKER_DOWN",
     "BROKER_DIFFERS",
+    "JOURNAL_DOWN",
+    "CLOCK_JUMP",
 ]
 
 QuoteCode = Literal[

@@ -27,6 +27,8 @@ WHY_NOT: Final = {
     "STALE_FEED": "newest minute too old, seconds",
     "BROKER_DOWN": "broker not heard, seconds",
     "BROKER_DIFFERS": "account and books differ",
+    "JOURNAL_DOWN": "journal could not be written, seconds",
+    "CLOCK_JUMP": "machine slept or its clock was set, seconds",
     "NO_STRUCTURE": "no structure pays enough",
     "HALTED": "halted by a request or the kill switch",
     "DRY_RUN": "dry run: no order is sent",

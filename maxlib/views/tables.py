@@ -42,6 +42,8 @@ DENIALS: Final = {
     "HALTED": "trading was halted",
     "FEED_DOWN": "the feed was not connected",
     "STALE_FEED": "the newest minute was too old when it was known",
+    "JOURNAL_DOWN": "the journal could not be written, and the trader had not caught up yet",
+    "CLOCK_JUMP": "the machine had slept or its clock was set, and the trader had not caught up yet",
     "NO_STRUCTURE": "no structure paid enough for its risk",
     "STALE_PATTERN": "the pattern had formed before the last exit",
 }

@@ -94,8 +94,8 @@ def sentence(scene: Scene) -> str:
         return status.killed[:1].upper() + status.killed[1:]
     if status.differences:
         return f"The broker differs, nobody enters: {'; '.join(status.differences)}"
-    if status.phase != "STOPPED" and (status.broker or status.feed):
-        return f"Nobody enters: {' and '.join(filter(None, (status.broker, status.feed)))}"
+    if status.phase != "STOPPED" and (status.process or status.broker or status.feed):
+        return f"Nobody enters: {' and '.join(filter(None, (status.process, status.broker, status.feed)))}"
     return {
         "TRADING": "",
         "HALTED": "No new entries; open positions leave as planned.",

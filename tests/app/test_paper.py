@@ -15,13 +15,17 @@ import pytest
 import requests
 
 from maxlib.app.paper import ADDRESS, PaperTrader
-from maxlib.core.errors import ConfigError, DataError
+from maxlib.app.refusal import ending, refused
+from maxlib.core.errors import ConfigError, DataError, InvariantError
 from maxlib.data.tape import load
 from maxlib.engine.replay import ReplaySession, session_days
 from maxlib.engine.trader import INPUTS
+from maxlib.execution.alpaca.reasons import Complaint, VenueError
 from maxlib.journal.chain import Entry
+from maxlib.journal.errors import HaltEntriesError, StopTradingError
 from maxlib.journal.store import read
 from maxlib.ops.killswitch import KillSwitch
+from maxlib.ops.supervisor import REFUSAL
 from maxlib.research import scenario
 
 SHORT = {"data.simulator.days": 12}
@@ -241,6 +245,50 @@ def test_a_supervised_trader_comes_back_from_a_kill_and_loses_nothing(
         said = process.communicate()[0]
     assert "restart" in said
     assert decisions(read(tmp_path / "journal.sqlite")) == decisions(whole)
+
+
+def test_a_supervised_trader_that_refuses_is_not_started_again(
+    undisturbed: tuple[str, list[Entry]], tmp_path: Path
+) -> None:
+    day, _ = undisturbed
+    PaperTrader(scenario.load("demo_normal", SHORT), tmp_path, day=day, speed=60).trader.close()
+    told = command(day, tmp_path, 120)
+    told[told.index("paper")] = "supervise"
+    told += ["-p", "risk.contracts=2"]
+    done = subprocess.run(told, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert done.stdout.count("the journal was begun with run") == 2, "an alert and the last words"
+    assert done.stderr.count("maxtrader: the journal was begun with run") == 1, "it was tried once"
+
+
+@pytest.mark.parametrize(
+    ("error", "started", "expected"),
+    [
+        (ConfigError("--port 80"), True, True),
+        (DataError("the journal was begun with"), False, True),
+        (InvariantError("running it again gives"), False, True),
+        (VenueError("account", Complaint("UNAUTHORIZED", 401)), True, True),
+        (VenueError("trade stream", Complaint("CONNECTION_LIMIT", 406)), True, False),
+        (HaltEntriesError("the disk is full"), False, False),
+        (StopTradingError("a sync failed"), True, False),
+        (InvariantError("cash"), True, False),
+        (ZeroDivisionError(), False, False),
+    ],
+)
+def test_a_refusal_is_what_every_new_start_would_meet(
+    error: Exception, started: bool, expected: bool
+) -> None:
+    assert refused(error, started=started) is expected
+
+
+def test_a_failure_is_told_in_a_sentence_and_may_be_tried_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left, ending(tmp_path):
+        raise StopTradingError("the disk fails")
+    assert left.value.code == 1
+    assert capsys.readouterr().err == "maxtrader: the disk fails; a new start goes on by recovery\n"
+    assert not (tmp_path / REFUSAL).exists()
 
 
 def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:

@@ -71,6 +71,8 @@ def test_doctor_supervisor_and_report_mean_the_same_folder_of_the_day(
 def test_what_the_supervisor_ends_with_when_it_gives_up_starts_nothing() -> None:
     gave_up = decide(Policy(), State(boot_id="b", phase="down"), Seen(10**18, False, 1, None, False))
     assert str(gave_up.code) in value("RestartPreventExitStatus").split()
+    refused = decide(Policy(), State(boot_id="b", phase="up"), Seen(10**18, False, 2, None, False))
+    assert str(refused.code) in value("RestartPreventExitStatus").split()
     assert value("Restart") == "on-failure"
 
 

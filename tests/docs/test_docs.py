@@ -238,8 +238,9 @@ REFUSED: dict[str, tuple[RiskConfig, dict[str, int]]] = {
 
 ELSEWHERE = (
     "`NO_STRUCTURE`", "`HALTED`", "`FEED_DOWN`", "`STALE_FEED`", "`BROKER_DOWN`", "`BROKER_DIFFERS`",
+    "`JOURNAL_DOWN`", "`CLOCK_JUMP`",
 )  # fmt: skip
-"""They come from the desk, the user, the feed and the broker."""
+"""They come from the desk, the user, the feed, the broker and the process itself."""
 
 
 def test_denials_shown_are_those_of_the_review_with_their_numbers() -> None:

@@ -17,7 +17,7 @@ import pytest
 from maxlib.ops.events import Event
 from maxlib.ops.process import started
 from maxlib.ops.supervision import Policy, State
-from maxlib.ops.supervisor import HEARTBEAT, STATE, Outcome, recall, supervise
+from maxlib.ops.supervisor import HEARTBEAT, REFUSAL, STATE, Outcome, recall, supervise
 
 FAST = Policy(poll_s=0.5, backoff_s=0.01, pause_s=0.02, stop_s=20.0)
 ROOT = Path(__file__).resolve().parents[2]
@@ -206,3 +206,17 @@ def test_failures_and_a_pause_outlive_the_supervisor_but_not_the_machine(tmp_pat
     assert recall(path, "b", clear=True) == State(boot_id="b")
     path.write_text('{"boot')
     assert recall(path, "a") == State(boot_id="a")
+
+
+def test_a_refusal_is_told_with_its_sentence_and_never_tried_again(folder: Path) -> None:
+    starts = folder / "starts"
+    says = f"echo 'the port is taken' > {folder / REFUSAL}; exit 2"
+    told = Told()
+    sentence = "the trader refused to start: the port is taken"
+    outcome = supervise(["/bin/sh", "-c", f"echo x >> {starts}; {says}"], folder, told, FAST)
+    assert outcome == Outcome(2, sentence)
+    assert told.all[1:] == [(Event.SUPERVISOR_CRITICAL, f"{sentence}; it is not tried again")]
+    assert starts.read_text().split() == ["x"]
+    # Somebody has changed what was wrong: the next one starts it without having to be cleared.
+    assert supervise(["/bin/true"], folder, Told(), FAST) == Outcome(0, "the trader ended in order")
+    assert not (folder / REFUSAL).exists()
