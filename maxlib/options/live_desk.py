@@ -95,21 +95,19 @@ class LiveDesk(Desk):
             at = snapshot.ts - age_ms * _NS_PER_MS
             quotes[contract] = Quote(contract, at, bid, ask, bid_size, ask_size, snapshot.modelled)
         self._ts, self._spot, self._now = snapshot.ts, snapshot.spot, quotes
-        self._seen = {**self._seen, **quotes}
+        self._seen = {**self._seen, **{c: q for c, q in quotes.items() if _in_order(q)}}
 
     def state(self) -> dict[str, Any]:
         """All it knows, as JSON values."""
-        seen = [[*quote, contract in self._now] for contract, quote in self._seen.items()]
-        return {"ts": self._ts, "spot": self._spot, "seen": seen}
+        now, seen = list(self._now.values()), list(self._seen.values())
+        return {"ts": self._ts, "spot": self._spot, "now": now, "seen": seen}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
-        self._ts, self._spot, self._now, self._seen = state["ts"], state["spot"], {}, {}
-        for (contract, *fields), now in ((row[:-1], row[-1]) for row in state["seen"]):
-            quote = Quote(Contract(*contract), *fields)
-            self._seen[quote.contract] = quote
-            if now:
-                self._now[quote.contract] = quote
+        self._ts, self._spot = state["ts"], state["spot"]
+        self._now, self._seen = (
+            {quote.contract: quote for quote in map(_quote_in, state[name])} for name in ("now", "seen")
+        )
 
     # --- what it says
 
@@ -133,12 +131,12 @@ class LiveDesk(Desk):
         return quote, _middle(quote)
 
     def mark(self, contract: Contract, market: Market) -> Quote | None:
-        """The newest quote that there was of it, also in an earlier snapshot."""
+        """The newest quote that there was of it, crossed and locked ones aside; also an older one."""
         del market
         return self._seen.get(contract)
 
     def middle_cents(self, contract: Contract, market: Market) -> float | None:
-        """The middle of the newest quote that there was of it."""
+        """The middle of the newest quote that there was of it, as for `mark`."""
         del market
         quote = self._seen.get(contract)
         return None if quote is None else _middle(quote)
@@ -166,6 +164,16 @@ class LiveDesk(Desk):
         if quote is None or market.ts - quote.ts > self._max_age_ms * _NS_PER_MS:
             return None
         return quote
+
+
+def _in_order(quote: Quote) -> bool:
+    """The bid is below the ask, or one of them is missing."""
+    return quote.bid_cents is None or quote.ask_cents is None or quote.bid_cents < quote.ask_cents
+
+
+def _quote_in(row: list[Any]) -> Quote:
+    contract, *fields = row
+    return Quote(Contract(*contract), *fields)
 
 
 def _middle(quote: Quote | None) -> float:

@@ -7,12 +7,14 @@ import asyncio
 import contextlib
 import datetime as dt
 import json
+import math
 import os
 import signal
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -187,18 +189,20 @@ def test_killed_twice_and_started_again_it_leaves_the_journal_of_an_undisturbed_
 # --- faults
 
 
-def run_with(trader: PaperTrader, at: dict[int, Any]) -> list[Entry]:
-    """A day in which something is done to the vendor after the bars that end at the given moments."""
+def run_with(trader: PaperTrader, at: dict[int, Any], until: int) -> list[Entry]:
+    """A day up to a bar; something is done to the vendor after the bars that end at given moments."""
 
     async def some() -> None:
         async with contextlib.aclosing(trader.feed.words(trader.trader.last_bar)) as words:
             async for word in words:
                 trader._take(word)
                 if isinstance(word, Minute):
-                    at.get(int(word.row["ts"][0]), lambda _: None)(vendor_of(trader))
+                    ts = int(word.row["ts"][0])
+                    at.get(ts, lambda _: None)(vendor_of(trader))
+                    if ts >= until:
+                        return
 
     asyncio.run(some())
-    trader.trader.finish()
     trader.trader.close()
     trader.alerts.close()
     return read(trader.folder / "journal.sqlite")
@@ -217,13 +221,14 @@ def test_an_entry_whose_chain_the_vendor_does_not_give_is_denied_as_no_quote(
     chosen, day, replayed = simulated
     at, _ = first_trade(replayed)
     trader = over_fake(chosen, day, tmp_path)
-    rows = run_with(trader, {at - MINUTE: lambda vendor: vendor.script.extend([fault] * 4)})
+    rows = run_with(trader, {at - MINUTE: lambda vendor: vendor.script.extend([fault] * 4)}, at + MINUTE)
     (denied,) = [b for ts, b in bodies(rows, "denied") if ts == at]
     assert [denied[k] for k in ("code", "limit", "actual")] == ["NO_QUOTE", 0, 0]
     (why,) = [b["why"] for _, b in bodies(rows, "quotes") if b["why"]]
     assert why.startswith("/v3/snapshot/options/QQQ: ")
     assert at not in [ts for ts, _ in bodies(rows, "order")]
-    assert len(bodies(rows, "quotes")) == 390, "the next minute is asked for again"
+    *_, now, after = bodies(rows, "quotes")
+    assert (now[0], now[1]["rows"], after[1]["why"]) == (at, [], ""), "the next minute is asked for again"
 
 
 def test_an_exit_whose_chain_the_vendor_does_not_give_is_asked_again_and_the_position_kept(
@@ -233,12 +238,63 @@ def test_an_exit_whose_chain_the_vendor_does_not_give_is_asked_again_and_the_pos
     _, out = first_trade(replayed)
     gone = {out + k * MINUTE: lambda vendor: vendor.script.extend(["429"] * 4) for k in (-1, 0, 1)}
     trader = over_fake(chosen, day, tmp_path)
-    rows = run_with(trader, gone)
+    rows = run_with(trader, gone, out + 4 * MINUTE)
     assert [(ts, b["code"]) for ts, b in bodies(rows, "rejected")] == [
         (out + k * MINUTE, "NO_QUOTE") for k in (0, 1, 2)
     ]
     (left,) = [ts for ts, b in bodies(rows, "closed") if b["trade"] == 1]
     assert left == out + 3 * MINUTE
+
+
+Spoil = Callable[[Any], Any]
+
+
+def set_to(**values: float) -> Spoil:
+    """The calls' rows with other values."""
+
+    def spoilt(rows: Any) -> Any:
+        for name, value in values.items():
+            rows[name][rows["right"] > 0] = value
+        return rows
+
+    return spoilt
+
+
+def old(rows: Any) -> Any:
+    rows["quoted_at"] -= 2_001_000_000
+    return rows
+
+
+SPOILT: list[tuple[str, Spoil]] = [
+    ("NO_QUOTE", lambda rows: rows[:0]),
+    ("STALE", old),
+    ("NO_ASK", set_to(ask=math.nan)),
+    ("CROSSED_MARKET", set_to(bid=9.0, ask=0.5)),
+]
+
+
+@pytest.mark.parametrize(("code", "spoil"), SPOILT)
+def test_row_33_what_the_chain_says_wrongly_fills_nothing_in_and_out(
+    code: str, spoil: Spoil, simulated: Any, tmp_path: Path
+) -> None:
+    """One minute at the entry, two at the exit: denied, and asked again until the chain is well."""
+    chosen, day, replayed = simulated
+    at, out = first_trade(replayed)
+
+    def run(folder: Path, minutes: set[int], until: int) -> list[Entry]:
+        trader = over_fake(chosen, day, folder)
+        chains = trader.feed.source._chains  # type: ignore[attr-defined]
+        honest = chains["QQQ"]
+        chains["QQQ"] = lambda ns: (
+            replace(honest(ns), rows=spoil(honest(ns).rows)) if ns in minutes else honest(ns)
+        )
+        return run_with(trader, {}, until)
+
+    denied = [(ts, b["code"]) for ts, b in bodies(run(tmp_path / "in", {at}, at), "denied")]
+    assert denied == [(at, code)]
+    rows = run(tmp_path / "out", {out, out + MINUTE}, out + 2 * MINUTE)
+    assert [(ts, b["code"]) for ts, b in bodies(rows, "rejected")] == [(out, code), (out + MINUTE, code)]
+    assert [ts for ts, b in bodies(rows, "closed") if b["trade"] == 1] == [out + 2 * MINUTE]
 
 
 def test_faults_of_rest_that_pass_are_retried_within_the_minute_and_change_nothing(

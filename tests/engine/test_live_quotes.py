@@ -172,6 +172,23 @@ def test_an_open_position_is_marked_at_its_bid_and_keeps_the_last_one_when_there
     one.close()
 
 
+def test_row_33_a_crossed_or_locked_quote_is_no_mark_and_fills_nothing(tmp_path: Path) -> None:
+    bars = Market().flat("09:30", "10:00", 500.0).signal("09:40", LONG).bars
+    made = config(risk={"contracts": 1}, hold_minutes=5)
+    crossed = changed("C", bid_cents=900, ask_cents=100)
+    one = live(tmp_path, bars[:15], made, {13: changed("C", bid_cents=900, ask_cents=900), 14: crossed})
+    before = quoted(one, int(bars["ts"][12]) + LAG)
+    (leg,) = one.shell.machine.positions[1].legs
+    (bid,) = [
+        r.bid_cents for r in before.rows if (r.right, r.strike_cents) == ("C", leg.contract.strike_cents)
+    ]
+    assert Projection(one.shell).account(one.last_bar, one.sigma)["positions"][0].bid_cents == bid
+    one.bar(bars[15:16], None, crossed(snapshot(bars[15], made)))
+    assert [body["code"] for _, body in said(one, "rejected")] == ["CROSSED_MARKET"]
+    assert one.shell.machine.positions[1].open_quantity == 1
+    one.close()
+
+
 # --- refusals
 
 
