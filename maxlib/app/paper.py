@@ -89,6 +89,8 @@ class PaperTrader:
         self.feed, self.folder = market.feed, market.folder
         self._level = market.level
         self._name = f"{scenario.name} on {market.day}"
+        self._heart = Heart(self.folder / HEARTBEAT)
+        self._dog: Watchdog | None = None
         self.settings = {
             "scenario": scenario.model_dump(mode="json"),
             "day": market.day,
@@ -111,6 +113,7 @@ class PaperTrader:
             fills=broker.fills,
             carried=self._carried(after, market),
             history=market.history,
+            alive=self._recovering,
         )
         self.session = LiveSession(
             self.trader,
@@ -121,7 +124,6 @@ class PaperTrader:
         if isinstance(self.feed, TapeFeed) and self.trader.last_bar is not None:
             self.feed.clock = self.trader.last_bar.ts
         self.switch = KillSwitch(self.folder / "kill.json")
-        self._heart = Heart(self.folder / HEARTBEAT)
         self.events = Events()
         self.alerts = Alerts(told or notifier(self.folder / "notices", market.label), self.session)
         self._standing = market.speed == 0
@@ -134,6 +136,12 @@ class PaperTrader:
         self._obey()
         self.token = secrets.token_urlsafe(24)
         self._stop = asyncio.Event()
+
+    def _recovering(self) -> None:
+        """A long recovery is no hang."""
+        self._heart.beat("recovering", self._name)
+        if self._dog is not None:
+            self._dog.feed()
 
     def _carried(self, after: str, market: Market) -> Carried | None:
         if not after or (self.folder / JOURNAL).exists():
@@ -209,6 +217,7 @@ class PaperTrader:
             listening = socket.create_server((HOST, port))
         except OSError as error:
             self.trader.close()
+            self._heart.stop()
             raise ConfigError(f"--port {port}: cannot be had on {HOST} ({error.strerror})") from None
         self._announce(listening.getsockname()[1])
         app = application(
@@ -228,6 +237,7 @@ class PaperTrader:
         self.alerts.tell(Event.STARTUP, self.recovery_sentence)
         try:
             with Watchdog(self.folder) as dog:
+                self._dog = dog
                 while True:
                     try:
                         await self._live(dog, stay=stay)
@@ -390,13 +400,17 @@ class PaperTrader:
         if self._connect is None:
             yield
             return
+        self._heart.beat("connecting", self._name)
         account = self._account = self._connect(self.trader, self, lambda: self.feed.clock, self._since)
         self._carrying = carrying = asyncio.create_task(account.courier.run())
         waiting = asyncio.create_task(account.courier.ready.wait())
         try:
-            await asyncio.wait(
-                (carrying, waiting), timeout=CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
+            until = time.monotonic() + CONNECT_SECONDS
+            while not (carrying.done() or waiting.done()) and (left := until - time.monotonic()) > 0:
+                self._heart.beat("connecting", self._name)
+                await asyncio.wait(
+                    (carrying, waiting), timeout=min(left, BEAT_SECONDS), return_when=asyncio.FIRST_COMPLETED
+                )
             account.courier.tell_connection()
             yield
         finally:
