@@ -40,6 +40,7 @@ from maxlib.journal.errors import HaltEntriesError
 from maxlib.market.calendar import to_ns
 from maxlib.ops.address import ADDRESS
 from maxlib.ops.events import Event
+from maxlib.ops.heartbeat import Gap as Lapse
 from maxlib.ops.heartbeat import Heart
 from maxlib.ops.killswitch import KillSwitch
 from maxlib.ops.notify import Notifier
@@ -56,6 +57,8 @@ CONNECT_SECONDS: Final = 10.0
 """A start waits so long for the broker, and an end for its last orders; then it goes on and says so."""
 JOURNAL_SECONDS: Final = (1.0, 30.0)
 """A journal that takes no entry is tried again after the first, then twice as long, up to the second."""
+JUMP_SECONDS: Final = 5.0
+"""A sleep of the machine, or a step of its wall clock, that makes what is known of market and broker old."""
 
 
 class PaperTrader:
@@ -307,14 +310,32 @@ class PaperTrader:
         self.events.publish({"event": "process", "process": now})
 
     def _alive(self, dog: Watchdog) -> None:
-        self._beat(dog)
+        self._notice(self._beat(dog))
         self._check_health()
 
-    def _beat(self, dog: Watchdog) -> None:
+    def _beat(self, dog: Watchdog) -> Lapse:
         """Show life, from the loop itself; and look at the kill switch, which anybody may have thrown."""
         dog.feed()
-        self._heart.beat(self.session.phase.lower(), self._name)
+        lapse = self._heart.beat(self.session.phase.lower(), self._name)
         self._obey()
+        return lapse
+
+    def _notice(self, lapse: Lapse) -> None:
+        """After a sleep of the machine, or a step of its clock, nobody enters on what was known before."""
+        by = max(lapse.suspended_s, abs(lapse.set_s))
+        if by < JUMP_SECONDS or isinstance(self.feed, TapeFeed) or self.session.phase == "STOPPED":
+            return  # a tape sleeps with the machine
+        slept = lapse.suspended_s >= JUMP_SECONDS
+        why = (
+            f"the machine slept for {by:,.0f} s"
+            if slept
+            else f"the wall clock was set by {lapse.set_s:+,.0f} s"
+        )
+        self.session.process(Denial("CLOCK_JUMP", JUMP_SECONDS, round(by, 3)), self.feed.clock, why)
+        if self._account is not None:
+            self._account.courier.doubt()
+        self._tell_process()
+        self.alerts.tell(Event.HEALTH, f"no entries until feed and broker have caught up: {why}")
 
     def _check_health(self) -> None:
         now = self.feed.clock
@@ -381,9 +402,13 @@ class PaperTrader:
         self._caught_up()
 
     def _caught_up(self) -> None:
-        """What the process barred entries for is over with the first minute that was taken in time."""
+        """What the process barred entries for is over with the first minute that was taken in time.
+
+        With a broker, its account must have been compared again too.
+        """
         machine = self.trader.shell.machine
-        if machine.process is not None and machine.feed is None and machine.broker is None:
+        sure = self._account is None or (machine.broker is None and self._account.courier.sure)
+        if machine.process is not None and machine.feed is None and sure:
             self.session.process(None, self.feed.clock, "caught up")
             self._tell_process()
 
