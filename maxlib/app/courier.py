@@ -113,6 +113,17 @@ class Courier:
         """Questions and deeds one after the other: no order goes out while a picture is taken."""
         self._canceled: set[str] = set()
         self._down_since: int | None = clock()
+        self._doubts = self._settled_doubts = 0
+
+    @property
+    def sure(self) -> bool:
+        """Books and account were compared, and nothing has made that doubtful since."""
+        return self.ready.is_set() and self._settled_doubts == self._doubts
+
+    def doubt(self) -> None:
+        """What is known of the account may be old, as after a sleep of the machine: compare again."""
+        self._doubts += 1
+        self.wake()
 
     # --- life
 
@@ -182,7 +193,9 @@ class Courier:
         await self._flush()
         late = self._clock() - int(self.config.patience_s * _NS)
         await self._cancel([t for t in self._in_the_air() if t.sent_at <= late])
-        if self._in_the_air():
+        # A stream that is down is connected again, and then they are compared anyway.
+        doubtful = self._stream.connected and self._settled_doubts != self._doubts
+        if self._in_the_air() or doubtful:
             await self._look()
 
     async def settled(self) -> None:
@@ -289,11 +302,13 @@ class Courier:
     async def reconcile(self) -> None:
         """Compare the books with the whole account."""
         async with self._one:
+            doubts = self._doubts
             unsent = {tracked.order.id for tracked in self._shell.outbox}
             ours = [t for name, t in self._shell.books.orders.items() if name not in unsent]
             picture = await asyncio.to_thread(self._client.picture, ours, self._since)
             self._take(reconcile(self._shell.books, picture, lost_after_ns=self._alpaca.lost_after_ns))
         self.ready.set()
+        self._settled_doubts = doubts
 
     def _take(self, found: Iterable[Correction]) -> None:
         for said in found:

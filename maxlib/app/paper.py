@@ -40,6 +40,7 @@ from maxlib.journal.errors import HaltEntriesError
 from maxlib.market.calendar import to_ns
 from maxlib.ops.address import ADDRESS
 from maxlib.ops.events import Event
+from maxlib.ops.heartbeat import Gap as Lapse
 from maxlib.ops.heartbeat import Heart
 from maxlib.ops.killswitch import KillSwitch
 from maxlib.ops.notify import Notifier
@@ -56,6 +57,8 @@ CONNECT_SECONDS: Final = 10.0
 """A start waits so long for the broker, and an end for its last orders; then it goes on and says so."""
 JOURNAL_SECONDS: Final = (1.0, 30.0)
 """A journal that takes no entry is tried again after the first, then twice as long, up to the second."""
+JUMP_SECONDS: Final = 5.0
+"""A sleep of the machine, or a step of its wall clock, that makes what is known of market and broker old."""
 
 
 class PaperTrader:
@@ -89,6 +92,8 @@ class PaperTrader:
         self.feed, self.folder = market.feed, market.folder
         self._level = market.level
         self._name = f"{scenario.name} on {market.day}"
+        self._heart = Heart(self.folder / HEARTBEAT)
+        self._dog: Watchdog | None = None
         self.settings = {
             "scenario": scenario.model_dump(mode="json"),
             "day": market.day,
@@ -113,6 +118,7 @@ class PaperTrader:
             quotes=market.quotes,
             carried=self._carried(after, market),
             history=market.history,
+            alive=self._recovering,
         )
         self.session = LiveSession(
             self.trader,
@@ -125,7 +131,6 @@ class PaperTrader:
         if isinstance(self.feed, StreamFeed) and self.feed.chain is not None:
             self.feed.chain.held = self.trader.held_strikes
         self.switch = KillSwitch(self.folder / "kill.json")
-        self._heart = Heart(self.folder / HEARTBEAT)
         self.events = Events()
         self.alerts = Alerts(told or notifier(self.folder / "notices", market.label), self.session)
         self._standing = market.speed == 0
@@ -138,6 +143,12 @@ class PaperTrader:
         self._obey()
         self.token = secrets.token_urlsafe(24)
         self._stop = asyncio.Event()
+
+    def _recovering(self) -> None:
+        """A long recovery is no hang."""
+        self._heart.beat("recovering", self._name)
+        if self._dog is not None:
+            self._dog.feed()
 
     def _carried(self, after: str, market: Market) -> Carried | None:
         if not after or (self.folder / JOURNAL).exists():
@@ -213,6 +224,7 @@ class PaperTrader:
             listening = socket.create_server((HOST, port))
         except OSError as error:
             self.trader.close()
+            self._heart.stop()
             raise ConfigError(f"--port {port}: cannot be had on {HOST} ({error.strerror})") from None
         self._announce(listening.getsockname()[1])
         app = application(
@@ -232,6 +244,7 @@ class PaperTrader:
         self.alerts.tell(Event.STARTUP, self.recovery_sentence)
         try:
             with Watchdog(self.folder) as dog:
+                self._dog = dog
                 while True:
                     try:
                         await self._live(dog, stay=stay)
@@ -301,14 +314,32 @@ class PaperTrader:
         self.events.publish({"event": "process", "process": now})
 
     def _alive(self, dog: Watchdog) -> None:
-        self._beat(dog)
+        self._notice(self._beat(dog))
         self._check_health()
 
-    def _beat(self, dog: Watchdog) -> None:
+    def _beat(self, dog: Watchdog) -> Lapse:
         """Show life, from the loop itself; and look at the kill switch, which anybody may have thrown."""
         dog.feed()
-        self._heart.beat(self.session.phase.lower(), self._name)
+        lapse = self._heart.beat(self.session.phase.lower(), self._name)
         self._obey()
+        return lapse
+
+    def _notice(self, lapse: Lapse) -> None:
+        """After a sleep of the machine, or a step of its clock, nobody enters on what was known before."""
+        by = max(lapse.suspended_s, abs(lapse.set_s))
+        if by < JUMP_SECONDS or isinstance(self.feed, TapeFeed) or self.session.phase == "STOPPED":
+            return  # a tape sleeps with the machine
+        slept = lapse.suspended_s >= JUMP_SECONDS
+        why = (
+            f"the machine slept for {by:,.0f} s"
+            if slept
+            else f"the wall clock was set by {lapse.set_s:+,.0f} s"
+        )
+        self.session.process(Denial("CLOCK_JUMP", JUMP_SECONDS, round(by, 3)), self.feed.clock, why)
+        if self._account is not None:
+            self._account.courier.doubt()
+        self._tell_process()
+        self.alerts.tell(Event.HEALTH, f"no entries until feed and broker have caught up: {why}")
 
     def _check_health(self) -> None:
         now = self.feed.clock
@@ -378,9 +409,13 @@ class PaperTrader:
         self._caught_up()
 
     def _caught_up(self) -> None:
-        """What the process barred entries for is over with the first minute that was taken in time."""
+        """What the process barred entries for is over with the first minute that was taken in time.
+
+        With a broker, its account must have been compared again too.
+        """
         machine = self.trader.shell.machine
-        if machine.process is not None and machine.feed is None and machine.broker is None:
+        sure = self._account is None or (machine.broker is None and self._account.courier.sure)
+        if machine.process is not None and machine.feed is None and sure:
             self.session.process(None, self.feed.clock, "caught up")
             self._tell_process()
 
@@ -397,13 +432,17 @@ class PaperTrader:
         if self._connect is None:
             yield
             return
+        self._heart.beat("connecting", self._name)
         account = self._account = self._connect(self.trader, self, lambda: self.feed.clock, self._since)
         self._carrying = carrying = asyncio.create_task(account.courier.run())
         waiting = asyncio.create_task(account.courier.ready.wait())
         try:
-            await asyncio.wait(
-                (carrying, waiting), timeout=CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
+            until = time.monotonic() + CONNECT_SECONDS
+            while not (carrying.done() or waiting.done()) and (left := until - time.monotonic()) > 0:
+                self._heart.beat("connecting", self._name)
+                await asyncio.wait(
+                    (carrying, waiting), timeout=min(left, BEAT_SECONDS), return_when=asyncio.FIRST_COMPLETED
+                )
             account.courier.tell_connection()
             yield
         finally:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -138,6 +138,7 @@ class Trader:
     carried : the account that the day goes on with; None = it begins with the configured cash. Read at
         the first start only, as `history`
     history : BAR[n] before the first live bar, to warm the strategy up; read at the first start only
+    alive : called again and again while a start runs through what is recorded
 
     Raises
     ------
@@ -160,7 +161,9 @@ class Trader:
         quotes: Quotes = "modelled",
         carried: Carried | None = None,
         history: Rows | None = None,
+        alive: Callable[[], object] = lambda: None,
     ) -> None:
+        self._alive = alive
         self.fills: Fills = fills
         self.quotes: Quotes = quotes
         self._carried = carried
@@ -455,6 +458,7 @@ class Trader:
                 self.finish()
             else:
                 self.command(body["name"], entry.ts, body["why"])
+            self._alive()
         self.journal.commit()
 
     def _hear_again(self, body: dict[str, Any], ts: int) -> None:

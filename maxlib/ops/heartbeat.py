@@ -51,12 +51,14 @@ class Beat(Config):
 class Gap(NamedTuple):
     """Time between two calls of `Heart.beat`, in seconds.
 
-    `late_s` is all of it, on the boot clock; `suspended_s` the part in which the machine slept.
-    After either grew long the caller's picture of the market and the broker is stale.
+    `late_s` is all of it, on the boot clock; `suspended_s` the part in which the machine slept; `set_s` is by
+    how much the wall clock was set meanwhile, back if negative. After any of them grew long the
+    caller's picture of the market and the broker is stale.
     """
 
     late_s: float
     suspended_s: float
+    set_s: float = 0.0
 
 
 class Heart:
@@ -79,7 +81,7 @@ class Heart:
         self._who = me(self._clock)
         self._progress = 0
         self._written: tuple[int, str, str] | None = None
-        self._last = (self._clock.boot_ns(), self._clock.awake_ns())
+        self._last = (self._clock.boot_ns(), self._clock.awake_ns(), self._clock.wall_ns())
         self.trouble: str | None = None
         """Why the newest write failed; None if it did not."""
 
@@ -89,15 +91,16 @@ class Heart:
         A file that cannot be written does not raise: the supervisor will see it grow old, and
         `trouble` says why.
         """
-        boot, awake = self._clock.boot_ns(), self._clock.awake_ns()
-        late, slept = boot - self._last[0], (boot - self._last[0]) - (awake - self._last[1])
-        self._last = boot, awake
+        boot, awake, wall = now = self._clock.boot_ns(), self._clock.awake_ns(), self._clock.wall_ns()
+        late = boot - self._last[0]
+        slept, moved = late - (awake - self._last[1]), (wall - self._last[2]) - late
+        self._last = now
         self._progress += 1
         phase, session = phase[:80], session[:80]
         due = self._written is None or boot - self._written[0] >= self._every_ns
         if due or (self._written and self._written[1:] != (phase, session)):
             self._write(boot, phase, session)
-        return Gap(late / _NS, max(slept, 0) / _NS)
+        return Gap(late / _NS, max(slept, 0) / _NS, moved / _NS)
 
     def stop(self) -> None:
         """Write the last beat: this process ends because it was asked to."""

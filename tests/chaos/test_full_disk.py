@@ -321,3 +321,19 @@ def test_row_18_a_journal_that_another_program_locks_halts_the_trader_until_it_l
     again = trade(day, tmp_path)
     assert again.trader.finished
     assert verify(read(tmp_path / "journal.sqlite")) == again.trader.journal.head
+
+
+def test_row_15_a_disk_that_fills_at_the_days_end_ends_the_day_once(
+    day: tuple[scenario.Scenario, str], whole: list[Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FullDisk(commits_of(whole, "command")[-1] + 1, 3)
+    with on(disk, tmp_path, monkeypatch):
+        trader = trade(day, tmp_path, disk)
+    entries = read(tmp_path / "journal.sqlite")
+    assert disk.met == 3
+    assert trader.trader.finished
+    assert [json.loads(e.body)["name"] for e in entries if e.kind == "command"] == ["finish"]
+    assert decisions(entries) == decisions(whole)
+    again = PaperTrader(day[0], tmp_path, day=day[1], speed=0)
+    assert again.trader.state_hash == trader.trader.state_hash
+    again.trader.close()

@@ -78,6 +78,18 @@ def test_a_suspend_is_told_to_the_loop_that_woke_up(tmp_path: Path, clock: FakeC
     assert heart.beat("running") == Gap(late_s=0, suspended_s=0)
 
 
+@pytest.mark.parametrize("jump", [-3600, 3600])
+def test_a_wall_clock_that_was_set_is_told_to_the_loop(tmp_path: Path, clock: FakeClock, jump: int) -> None:
+    heart = Heart(tmp_path / "beat.json", clock=clock)
+    heart.beat("running")
+    clock.advance(2)
+    clock.wall += jump * NS
+    assert heart.beat("running") == Gap(late_s=2, suspended_s=0, set_s=jump)
+    clock.advance(2)
+    clock.suspend(598)
+    assert heart.beat("running") == Gap(late_s=600, suspended_s=598, set_s=0)
+
+
 def test_no_prefix_of_the_file_and_no_foreign_text_is_taken_for_a_beat(tmp_path: Path) -> None:
     path = tmp_path / "beat.json"
     assert read_beat(path) is None
