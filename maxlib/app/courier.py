@@ -239,7 +239,7 @@ class Courier:
                 if not self._shell.outbox:
                     return
                 order = self._shell.outbox[0].order
-                answer: Answer | None = self._too_old(order) or await self._refusal(order)
+                answer: Answer | None = self._barred(order) or await self._refusal(order)
                 if answer is None:
                     self._desk.sending(order.id)
                     answer = await asyncio.to_thread(self._send, self._shell.books.orders[order.id])
@@ -247,10 +247,21 @@ class Courier:
             if isinstance(answer, Refused) and answer.complaint.reconcile:
                 await self._look()
 
-    def _too_old(self, order: Order) -> Refused | None:
-        """Nobody enters on a decision of the past, as after a restart. Who leaves does so late."""
+    def _barred(self, order: Order) -> Refused | None:
+        """Looked at just before the order goes out: what was let through may be barred by now.
+
+        Nobody enters on a decision of the past either, as after a restart. Who leaves does so late.
+        """
+        if order.purpose != "open":
+            return None
+        machine = self._shell.machine
+        if machine.halted:
+            return Refused(Complaint("INVALID", message="HALTED"))
+        for denial in (machine.process, machine.feed, machine.broker):
+            if denial is not None:
+                return Refused(Complaint("INVALID", message=denial.code))
         age = (self._clock() - order.ts) / _NS
-        if order.purpose != "open" or age <= self.config.entry_age_s:
+        if age <= self.config.entry_age_s:
             return None
         told = f"decided {age:.0f} s ago, at most {self.config.entry_age_s:g} s are allowed"
         return Refused(Complaint("INVALID", message=told))
