@@ -33,7 +33,8 @@ class Scene:
         self.late = 0
         self.courier = Courier(
             self.shell, self.journaled, HERE, FAKE_KEYS,
-            clock=lambda: self.journaled.now + self.late * SECOND, since=0, lease_folder=None, courier=PATIENT, session=session,
+            clock=lambda: self.journaled.now + self.late * SECOND, since=0,
+            lease_folder=None, courier=PATIENT, session=session,
         )  # fmt: skip
 
     def until(self, bars: int, *, settle: bool = True) -> None:
