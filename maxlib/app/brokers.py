@@ -70,7 +70,7 @@ class Broker(NamedTuple):
 
 
 SIMULATED: Final = Broker("simulated", "simulated")
-"""Our own fills at modelled quotes."""
+"""Our own fills at the desk's quotes."""
 
 
 def broker(name: str, environment: Mapping[str, str] | None = None) -> Broker:

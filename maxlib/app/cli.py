@@ -67,8 +67,16 @@ BrokerName = Annotated[
     str,
     typer.Option(
         "--broker",
-        help="simulated: own fills at modelled quotes; dry-run: no order is sent; fake: a fake account on "
-        "this machine; alpaca: your paper account, with keys from the environment.",
+        help="simulated: own fills at the quotes of --quotes; dry-run: no order is sent; fake: a fake "
+        "account on this machine; alpaca: your paper account, with keys from the environment.",
+    ),
+]
+QuotesName = Annotated[
+    str | None,
+    typer.Option(
+        "--quotes",
+        help="Of options. modelled: the desk's; live: the venue's option chain, and no quote where it has "
+        "none. Default: live for massive, else modelled.",
     ),
 ]
 After = Annotated[
@@ -386,6 +394,7 @@ def dashboard(
     day: Day = "",
     venue: VenueName = "tape",
     delayed: Delayed = False,
+    quotes: QuotesName = None,
     broker: BrokerName = "simulated",
     speed: PaperSpeed = None,
     overrides: Overrides = None,
@@ -395,6 +404,7 @@ def dashboard(
 
     options = ["--venue", venue] if venue != "tape" else []
     options += ["--delayed"] if delayed else []
+    options += [] if quotes is None else ["--quotes", quotes]
     options += ["--broker", broker] if broker != "simulated" else []
     options += [] if speed is None else ["--speed", str(speed)]
     options += [word for pair in overrides or [] for word in ("-p", pair)]
@@ -404,7 +414,7 @@ def dashboard(
                 f"--bars {bars}: a trader has its own bars; leave out --folder to replay a file"
             )
         if scenario is not None:
-            _tradable(scenario, overrides or [], venue, broker, speed, delayed=delayed)
+            _tradable(scenario, overrides or [], venue, broker, speed, delayed=delayed, quotes=quotes)
         options += ["--day", day] if day else []
         _serve("Paper trader", voila.TRADER, port, _attached(folder, scenario, options))
         return
@@ -426,13 +436,14 @@ def _tradable(
     speed: float | None,
     *,
     delayed: bool = False,
+    quotes: str | None = None,
 ) -> Scenario:
     """The scenario of a trader that is going to be started; what cannot be is told here, once."""
     from maxlib.app import brokers, venues
     from maxlib.research import scenario as scenario_file
 
     chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides))
-    venues.venue(venue, delayed=delayed)
+    venues.venue(venue, delayed=delayed, quotes=quotes)
     brokers.broker(broker).check(chosen.machine, live=venue == "massive")
     if speed is not None:
         venues.check_speed(speed)
@@ -475,6 +486,7 @@ def paper(
     scenario: ScenarioName,
     venue: VenueName = "tape",
     delayed: Delayed = False,
+    quotes: QuotesName = None,
     broker: BrokerName = "simulated",
     after: After = "",
     day: Day = "",
@@ -496,7 +508,7 @@ def paper(
     from maxlib.research import scenario as scenario_file
 
     with ending(folder) as started:
-        opened, filled_by = venues.venue(venue, delayed=delayed), brokers.broker(broker)
+        opened, filled_by = venues.venue(venue, delayed=delayed, quotes=quotes), brokers.broker(broker)
         chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides or []))
         trader = PaperTrader(
             chosen, folder, day=day, speed=speed, venue=opened, broker=filled_by, after=after
@@ -516,6 +528,7 @@ def supervise(
     ],
     venue: VenueName = "tape",
     delayed: Delayed = False,
+    quotes: QuotesName = None,
     broker: BrokerName = "simulated",
     after: After = "",
     day: Day = "",
@@ -532,11 +545,12 @@ def supervise(
     from maxlib.ops.supervisor import supervise as keep
 
     folder = _dated(folder)
-    chosen = _tradable(scenario, overrides or [], venue, broker, speed, delayed=delayed)
+    chosen = _tradable(scenario, overrides or [], venue, broker, speed, delayed=delayed, quotes=quotes)
     notices = notifier(folder / "supervisor-notices", venues.label_of_venue(venue, chosen, delayed=delayed))
     told = [scenario, "--folder", str(folder), "--venue", venue, "--broker", broker, "--day", day]
     told += ["--after", after] if after else []
     told += ["--delayed"] if delayed else []
+    told += [] if quotes is None else ["--quotes", quotes]
     told += [] if speed is None else ["--speed", str(speed)]
     told += ["--stay" if stay else "--exit"]
     for pair in overrides or []:

@@ -22,6 +22,7 @@ from maxlib.market.bars import NS_PER_MINUTE
 
 if TYPE_CHECKING:
     from maxlib.data.waiting import Clock
+    from maxlib.market.quotes import Chain
 
 _NS: Final = 1_000_000_000
 _KEY: Final = "fake-key"
@@ -64,6 +65,7 @@ class FakeSource:
     missed : from the last bar of the journal, in ns of market time: how far the market went on while nobody
         listened
     fake : what the vendor does wrong
+    chain : the option chain known at a moment; None = the vendor has none
     """
 
     late_s = 0.0
@@ -77,15 +79,18 @@ class FakeSource:
         missed: Callable[[], int],
         fake: FakeConfig | None = None,
         config: FeedConfig | None = None,
+        chain: Callable[[int], Chain] | None = None,
     ) -> None:
         self._virtual = VirtualClock(int(bars["ts"][0]) - NS_PER_MINUTE)
         self.clock: Clock = MarketClock(self._virtual)
         usual = config or FeedConfig()
-        overdue = usual.overdue_s + _LAG_SECONDS * speed if speed > 0 else 0.0
+        self.lag_s = _LAG_SECONDS * speed
+        overdue = usual.overdue_s + self.lag_s if speed > 0 else 0.0
         self.config = usual.model_copy(update={"overdue_s": overdue})
         self.vendor: FakeMassive | None = None
         self._symbol, self._bars, self._speed = symbol, bars, speed
         self._missed = missed
+        self._chains = {} if chain is None else {symbol: chain}
         self._fake = fake or FakeConfig(keys=frozenset({_KEY}))
 
     @contextlib.asynccontextmanager
@@ -94,7 +99,9 @@ class FakeSource:
         if last is not None:
             end = int(self._bars["ts"][-1])
             self._virtual.move_to(min(end, last.ts + self._missed()))
-        self.vendor = FakeMassive(FakeMarket({self._symbol: self._bars}), self._virtual, self._fake)
+        self.vendor = FakeMassive(
+            FakeMarket({self._symbol: self._bars}, self._chains), self._virtual, self._fake
+        )
         await self.vendor.start()
         try:
             if self._speed > 0:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from pydantic import Field, SecretStr
 
+from maxlib.app.chain_feed import ChainFeed
 from maxlib.core.config import Config
 from maxlib.data.live import Event, FeedGap, FeedState, LiveBar
 from maxlib.data.massive.config import MassiveConfig
@@ -20,10 +21,11 @@ from maxlib.data.massive.rest import MassiveRest
 from maxlib.data.massive.stream import MassiveStream
 from maxlib.data.sequence import regular_minutes
 from maxlib.data.waiting import Clock, SystemClock
-from maxlib.engine.backtest import Rows
+from maxlib.engine.backtest import Rows, to_bar
 from maxlib.engine.events import Bar
 from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.market.calendar import new_york, session, to_ns
+from maxlib.options.live_desk import Snapshot
 from maxlib.risk.sizing import Denial
 
 if TYPE_CHECKING:
@@ -39,9 +41,10 @@ _LAST_MINUTE: Final = 20 * 60
 
 
 class Minute(NamedTuple):
-    """A minute is complete: BAR[1]."""
+    """A minute is complete: BAR[1]; and the chain as it was then, if the venue has quotes."""
 
     row: Rows
+    quotes: Snapshot | None = None
 
 
 class Gap(NamedTuple):
@@ -125,6 +128,8 @@ class Source(Protocol):
     config: FeedConfig
     late_s: float
     """How late it is by design."""
+    lag_s: float
+    """Market seconds that only this machine takes for a call, because the market runs at a multiple."""
 
     def serve(self, last: Bar | None) -> AbstractAsyncContextManager[tuple[MassiveConfig, SecretStr]]:
         """Where to connect, and with which key, while the context is open."""
@@ -135,6 +140,8 @@ class Source(Protocol):
 
 class Vendor:
     """The vendor itself, in real time; in tests the time is that of a fake one."""
+
+    lag_s = 0.0
 
     def __init__(
         self, massive: MassiveConfig, key: SecretStr, config: FeedConfig, clock: Clock | None = None
@@ -175,9 +182,23 @@ class StreamFeed:
     since : UTC ns of the END of the last minute known before the day; what follows is asked for
     price : a price known to be true then; None = the first minute waits for the second to confirm it
     until : UTC ns at which the day is over
+    quotes : each minute in regular hours brings the chain's quotes with it
+
+    Attributes
+    ----------
+    chain : asks for the quotes; None = nobody does
     """
 
-    def __init__(self, symbol: str, source: Source, *, since: int, price: float | None, until: int) -> None:
+    def __init__(
+        self,
+        symbol: str,
+        source: Source,
+        *,
+        since: int,
+        price: float | None,
+        until: int,
+        quotes: bool = False,
+    ) -> None:
         self.symbol = symbol
         self.source = source
         self.stream: MassiveStream | None = None
@@ -188,6 +209,10 @@ class StreamFeed:
         self._down: FeedState | None = None
         self._said: str | None = None
         self._late_s = source.late_s
+        self.chain: ChainFeed | None = None
+        if quotes:
+            lag_ns = int(source.lag_s * _NS)
+            self.chain = ChainFeed(symbol, lambda: self.clock, delayed=source.late_s > 0, lag_ns=lag_ns)
 
     @property
     def clock(self) -> int:
@@ -217,7 +242,7 @@ class StreamFeed:
             running = asyncio.create_task(stream.run())
             try:
                 async for word in self._listen(stream, running):
-                    yield word
+                    yield await self._quoted(word, rest)
             finally:
                 await stream.stop()
                 running.cancel()
@@ -241,6 +266,11 @@ class StreamFeed:
             quiet = self._condition(max(self._last, self._opening()))
             if quiet.denial is not None and quiet.denial.code != self._said:
                 yield self._say(quiet)
+
+    async def _quoted(self, word: Word, rest: MassiveRest) -> Word:
+        if self.chain is None or not isinstance(word, Minute):
+            return word
+        return word._replace(quotes=await self.chain.after(to_bar(word.row[0]), rest))
 
     # --- what the stream says
 

@@ -25,13 +25,13 @@ import psutil
 from maxlib.app.alerts import Alerts, notifier
 from maxlib.app.api import Asked, Events, application
 from maxlib.app.brokers import SIMULATED, Account, Broker
-from maxlib.app.feeds import BEAT_SECONDS, Condition, Gap, Minute, TapeFeed, Word
+from maxlib.app.feeds import BEAT_SECONDS, Condition, Gap, Minute, StreamFeed, TapeFeed, Word
 from maxlib.app.venues import Market, Open, tape
 from maxlib.core.config import config_hash
 from maxlib.core.errors import ConfigError, DataError
 from maxlib.core.files import write_atomic
 from maxlib.engine.account import JOURNAL, Carried, ended, newest
-from maxlib.engine.backtest import Rows, to_bar
+from maxlib.engine.backtest import to_bar
 from maxlib.engine.live import LiveSession, Request
 from maxlib.engine.replay import prior_close
 from maxlib.engine.trader import Trader
@@ -62,7 +62,7 @@ JUMP_SECONDS: Final = 5.0
 
 
 class PaperTrader:
-    """One scenario on one date: own simulated fills at modelled quotes.
+    """One scenario on one date: own simulated fills at modelled or live quotes, or those of a broker.
 
     Parameters
     ----------
@@ -99,6 +99,7 @@ class PaperTrader:
             "day": market.day,
             "venue": market.name,
             "speed": market.speed,
+            "quotes": market.quotes,
             "broker": broker.name,
         }
         self.trader = Trader(
@@ -114,6 +115,7 @@ class PaperTrader:
             },
             simulated=market.simulated,
             fills=broker.fills,
+            quotes=market.quotes,
             carried=self._carried(after, market),
             history=market.history,
             alive=self._recovering,
@@ -126,6 +128,8 @@ class PaperTrader:
         )
         if isinstance(self.feed, TapeFeed) and self.trader.last_bar is not None:
             self.feed.clock = self.trader.last_bar.ts
+        if isinstance(self.feed, StreamFeed) and self.feed.chain is not None:
+            self.feed.chain.held = self.trader.held_strikes
         self.switch = KillSwitch(self.folder / "kill.json")
         self.events = Events()
         self.alerts = Alerts(told or notifier(self.folder / "notices", market.label), self.session)
@@ -367,7 +371,7 @@ class PaperTrader:
 
     def _take(self, word: Word) -> None:
         if isinstance(word, Minute):
-            self._bar(word.row)
+            self._bar(word)
         elif isinstance(word, Gap):
             self.session.gap(word.start, word.end, word.minutes, self.feed.clock)
             self.alerts.tell(Event.HEALTH, f"{word.minutes} minutes are missing for good")
@@ -387,10 +391,10 @@ class PaperTrader:
         why = f" ({word.why})" if word.why else ""
         self.alerts.tell(Event.HEALTH, f"no entries: {now}{why}" if now else "the feed is well again")
 
-    def _bar(self, row: Rows) -> None:
-        before = len(self.session.marks())
+    def _bar(self, minute: Minute) -> None:
+        before, unquoted, row = len(self.session.marks()), self.session.unquoted, minute.row
         try:
-            self.session.bar(row, self._level(row))
+            self.session.bar(row, self._level(row), minute.quotes)
         except HaltEntriesError:
             raise
         except Exception:
@@ -400,6 +404,9 @@ class PaperTrader:
             self._account.fake.see(to_bar(row[0]), self.trader.sigma)
         self.events.publish({"event": "bar", "bar": self.session.bars[-1].model_dump(mode="json")})
         self._tell_marks(before)
+        if bool(self.session.unquoted) != bool(unquoted):
+            now = self.session.unquoted
+            self.alerts.tell(Event.HEALTH, f"no quotes to trade at: {now}" if now else "quotes are back")
         self._caught_up()
 
     def _caught_up(self) -> None:

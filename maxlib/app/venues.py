@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maxlib.app.fake_chain import ModelledChain
 from maxlib.app.fake_source import FakeSource
 from maxlib.app.feeds import DELAY_S, Feed, FeedConfig, StreamFeed, TapeFeed, Vendor
 from maxlib.core.errors import ConfigError, DataError
@@ -31,10 +32,14 @@ from maxlib.data.waiting import Clock, SystemClock
 from maxlib.engine.backtest import Rows
 from maxlib.engine.live import Venue, label_of
 from maxlib.engine.replay import session_days, span
+from maxlib.engine.shell import VOLATILITY
+from maxlib.engine.trader import Quotes
 from maxlib.journal.store import read
 from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.market.calendar import new_york, session, to_ns
-from maxlib.options.volatility import vix_level
+from maxlib.market.instruments import instrument
+from maxlib.options.desk import Desk
+from maxlib.options.volatility import REALISED, vix_level
 from maxlib.research.run import level_of
 from maxlib.research.scenario import Scenario
 
@@ -53,6 +58,7 @@ class Market(NamedTuple):
     identity : goes into the journal's first entry
     history : BAR[n] before the first minute, to warm the strategy up
     level : from a minute to the volatility that prices options; None = realised
+    quotes : whether the minutes bring the chain's quotes, or a model makes them
     """
 
     name: str
@@ -64,6 +70,7 @@ class Market(NamedTuple):
     history: Rows | None
     level: Callable[[Rows], float | None]
     feed: Feed
+    quotes: Quotes = "modelled"
 
     @property
     def simulated(self) -> bool:
@@ -98,12 +105,22 @@ class _Date(NamedTuple):
     def bars(self) -> Rows:
         return self.tape.bars[self.first : self.last]
 
-    def market(self, scenario: Scenario, name: str, feed: Feed) -> Market:
+    def market(self, scenario: Scenario, name: str, feed: Feed, quotes: Quotes = "modelled") -> Market:
         label = label_of(self.tape.simulated)
         identity = {"label": label, "day": self.day, "venue": name, "data_sha256": self.tape.sha256}
         level_of(scenario, self.tape)  # a tape without the VIX it needs is refused now
         history, level = self.tape.bars[: self.first], _level(scenario, self.tape.vix)
-        return Market(name, self.day, self.folder, self.speed, label, identity, history, level, feed)
+        return Market(
+            name, self.day, self.folder, self.speed, label, identity, history, level, feed, quotes
+        )  # fmt: skip
+
+    def chain(self, scenario: Scenario) -> ModelledChain:
+        """What the fake vendor quotes: the desk's model, at the volatility in force."""
+        machine, upto = scenario.machine, self.tape.bars[: self.last]
+        level = level_of(scenario, self.tape)
+        sigma = REALISED.run(upto, VOLATILITY)[1]["sigma"] if level is None else level
+        desk = Desk(machine.desk, instrument(machine.symbol))
+        return ModelledChain(desk, self.bars, sigma[self.first : self.last])
 
 
 def tape(scenario: Scenario, folder: Path | None, day: str, speed: float | None) -> Market:
@@ -118,6 +135,7 @@ def fake(
     day: str,
     speed: float | None,
     *,
+    quotes: Quotes = "modelled",
     faults: FakeConfig | None = None,
     config: FeedConfig | None = None,
     missed_minutes: int | None = None,
@@ -126,6 +144,7 @@ def fake(
 
     Parameters
     ----------
+    quotes : "live" = the vendor serves the chain too, at the model's quotes, and the trader takes those
     faults : what the vendor does wrong
     missed_minutes : how far the market went on while no trader ran; None = as long as it took, at `speed`
     """
@@ -138,7 +157,9 @@ def fake(
         away = time.time() - (date.folder / "journal.sqlite").stat().st_mtime
         return int(max(0.0, away) * date.speed * 1e9)
 
-    source = FakeSource(symbol, bars, date.speed, missed=missed, fake=faults, config=config)
+    live = quotes == "live"
+    chain = date.chain(scenario) if live else None
+    source = FakeSource(symbol, bars, date.speed, missed=missed, fake=faults, config=config, chain=chain)
     before = date.tape.bars[date.first - 1] if date.first else None
     feed = StreamFeed(
         symbol,
@@ -146,8 +167,9 @@ def fake(
         since=int(bars["ts"][0]) - NS_PER_MINUTE,
         price=None if before is None else float(before["close"]),
         until=int(bars["ts"][-1]),
+        quotes=live,
     )
-    return date.market(scenario, "fake", feed)
+    return date.market(scenario, "fake", feed, quotes)
 
 
 def massive(
@@ -157,6 +179,7 @@ def massive(
     speed: float | None,
     *,
     delayed: bool = False,
+    quotes: Quotes = "live",
     settings: MassiveConfig | None = None,
     clock: Clock | None = None,
     environment: Mapping[str, str] | None = None,
@@ -166,6 +189,7 @@ def massive(
     Parameters
     ----------
     delayed : the vendor's 15-minute delayed stream; everything made from it is labelled DELAYED
+    quotes : "live" = the vendor's, of the same time as its minutes; "modelled" = it is not asked for any
     settings, clock, environment : as they are, unless a test has others
     """
     config = settings or (MassiveConfig(socket_url=DELAYED_URL) if delayed else MassiveConfig())
@@ -200,26 +224,39 @@ def massive(
     else:
         since = int(first.get("history_to", 0))
     identity["history_to"] = since
-    feed = StreamFeed(symbol, Vendor(config, key, FeedConfig(), now), since=since, price=price, until=until)
-    return Market("massive", str(today), where, 1.0, kind, identity, history, level, feed)
+    vendor = Vendor(config, key, FeedConfig(), now)
+    live = quotes == "live"
+    feed = StreamFeed(symbol, vendor, since=since, price=price, until=until, quotes=live)
+    return Market("massive", str(today), where, 1.0, kind, identity, history, level, feed, quotes)
 
 
 VENUES: Final[dict[str, Open]] = {"tape": tape, "fake": fake, "massive": massive}
 
 
-def venue(name: str, *, delayed: bool = False) -> Open:
+def venue(name: str, *, delayed: bool = False, quotes: str | None = None) -> Open:
     """The venue of a name.
+
+    Parameters
+    ----------
+    quotes : "modelled" or "live"; None = the venue's own: live for massive, else modelled
 
     Raises
     ------
     ConfigError
-        If there is none, or it cannot be delayed.
+        If there is none, or it cannot be delayed, or has no such quotes.
     """
+    if quotes not in (None, *get_args(Quotes)):
+        raise ConfigError(f"--quotes {quotes}: should be {' or '.join(get_args(Quotes))}")
+    if quotes == "live" and name == "tape":
+        raise ConfigError("--quotes live: the venue tape has bars only; fake and massive have quotes")
     if name not in VENUES:
         raise ConfigError(f"--venue {name}: should be {', '.join(VENUES)}")
     if delayed and name != "massive":
         raise ConfigError(f"--delayed: the venue {name} has no delayed stream; massive has")
-    return partial(massive, delayed=delayed) if name == "massive" else VENUES[name]
+    chosen: dict[str, Any] = {} if quotes is None or name == "tape" else {"quotes": quotes}
+    if name == "massive":
+        return partial(massive, delayed=delayed, **chosen)
+    return partial(VENUES[name], **chosen) if chosen else VENUES[name]
 
 
 def label_of_venue(name: str, scenario: Scenario, *, delayed: bool = False) -> Venue:

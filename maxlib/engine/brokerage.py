@@ -30,7 +30,6 @@ from maxlib.execution.alpaca.books import (
 from maxlib.execution.alpaca.orders import LIVE, Execution, Tracked, fills
 from maxlib.execution.broker import Rejection
 from maxlib.journal.chain import Journal
-from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.options.desk import Market
 from maxlib.options.expiry import worst_cents
 from maxlib.risk.sizing import Denial
@@ -153,11 +152,7 @@ class BrokerShell(Shell):
         elif self._expected(order):
             first, *more = self._fills(tracked, bar, sigma)
             # It fell into the minute that no bar has shown yet.
-            forming = bar._replace(
-                ts=bar.ts + NS_PER_MINUTE, minute=bar.minute + 1,
-                open=bar.close, high=bar.close, low=bar.close, volume=0.0,
-            )  # fmt: skip
-            self._execute(self.machine.handle(OrderFilled(first, forming, tuple(more))), bar, sigma)
+            self._execute(self.machine.handle(OrderFilled(first, bar.forming, tuple(more))), bar, sigma)
         else:
             self._stray(tracked, tracked.filled, at)
 
@@ -169,16 +164,19 @@ class BrokerShell(Shell):
         return position.entry is None if order.purpose == "open" else order.id in position.pending
 
     def _fills(self, tracked: Tracked, bar: Bar, sigma: float) -> list[Fill]:
-        """All that filled of an order, for the ledger; its slippage against the modelled middle."""
+        """All that filled of an order, for the ledger; its slippage against the middle of the desk's quotes.
+
+        A leg whose quote was never seen counts as none.
+        """
         order, desk = tracked.order, self.machine.desk
         market = Market(bar.ts, bar.close, max(1, bar.minutes_left), sigma, bar.session_minutes)
-        mids = [desk.mid_cents(leg.contract, market) for leg in order.legs]
+        mids = [desk.middle_cents(leg.contract, market) for leg in order.legs]
         made = Execution("", order.id, tracked.updated_at, 0, tracked.filled, tracked.values)
         fee = desk.fee_cents(order.legs) * tracked.filled
         return [
             fill._replace(
                 slippage_cents=sum(
-                    leg.ratio * (price - mid)
+                    0.0 if mid is None else leg.ratio * (price - mid)
                     for leg, price, mid in zip(order.legs, fill.prices_cents, mids, strict=True)
                 )
             )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maxlib.execution.broker import Rejection
-from maxlib.market.bars import RTH_OPEN
+from maxlib.market.bars import NS_PER_MINUTE, RTH_OPEN
 from maxlib.market.contract import Contract, Leg, package_name
 from maxlib.regimes.router import Volatility
 from maxlib.risk.health import Vitals
@@ -47,6 +47,14 @@ class Bar(NamedTuple):
     def minutes_left_at_open(self) -> int:
         """Regular minutes from the START of this bar to the close."""
         return self.close_minute - self.minute if self.minute >= RTH_OPEN else 0
+
+    @property
+    def forming(self) -> Bar:
+        """The minute after this bar, of which nothing is known but where it begins."""
+        return self._replace(
+            ts=self.ts + NS_PER_MINUTE, minute=self.minute + 1,
+            open=self.close, high=self.close, low=self.close, volume=0.0,
+        )  # fmt: skip
 
 
 class BarClosed(NamedTuple):

@@ -24,10 +24,11 @@ from maxlib.engine.session_views import (
     PositionView,
     TradeView,
 )
-from maxlib.engine.trader import Fills, Trader
+from maxlib.engine.trader import Fills, Quotes, Trader
 from maxlib.execution.alpaca.books import Correction
 from maxlib.journal.chain import Entry
 from maxlib.journal.errors import HaltEntriesError
+from maxlib.options.live_desk import Snapshot
 from maxlib.risk.health import Vitals
 from maxlib.risk.sizing import Denial
 
@@ -64,7 +65,10 @@ class Status(Config):
     feed : why the feed lets nobody enter, "" = it is well
     gaps : regular minutes that are missing for good, of this start
     fills : what becomes of orders: simulated, dry-run or broker
+    quotes : of options: modelled, or live
+    unquoted : why the newest live quotes cannot be traded at, "" = they can
     broker : why the broker lets nobody enter, "" = it is well or there is none
+    guard : market state, breakers and safe mode in a few words; "" = there is no guard
     process : why the trader itself lets nobody enter, "" = it is well
     differences : what its account and our books differed in, until a person clears it
     age_s : seconds from the end of the newest bar to now; None before the first
@@ -87,7 +91,10 @@ class Status(Config):
     feed: str
     gaps: int
     fills: Fills
+    quotes: Quotes = "modelled"
+    unquoted: str = ""
     broker: str
+    guard: str
     process: str = ""
     differences: tuple[str, ...]
     taken_s: float | None
@@ -126,6 +133,7 @@ class LiveSession:
     ----------
     bars : all that the journal has, those before this start too
     killed : why the kill switch is thrown, or ""; set by whoever watches the switch
+    unquoted : see `Status`; of this start
     outage : why the journal takes no entry, or ""; set by whoever tries again
     """
 
@@ -135,7 +143,7 @@ class LiveSession:
         self.trader = trader
         self.label: Venue = label
         self.gaps = 0
-        self.fault = self.killed = self.outage = ""
+        self.fault = self.killed = self.outage = self.unquoted = ""
         self._taken: float | None = None
         self._previous_close = previous_close
         self._strategy = strategy
@@ -188,18 +196,20 @@ class LiveSession:
 
     # --- market
 
-    def bar(self, rows: Rows, level: float | None = None) -> None:
+    def bar(self, rows: Rows, level: float | None = None, quotes: Snapshot | None = None) -> None:
         """A bar is complete. An error stops the session; the journal holds what was acknowledged."""
         if self.phase == "STOPPED":
             return
         try:
-            self.trader.bar(rows, level)
+            self.trader.bar(rows, level, quotes)
         except HaltEntriesError:
             raise  # the bar is taken again when the disk is back
         except Exception as error:
             self.phase, self.fault = "STOPPED", f"{type(error).__name__}: {error}"
             raise
         self._shown.read()
+        if quotes is not None:
+            self.unquoted = quotes.why
         self._taken = time.monotonic()
         b = to_bar(rows[0])
         self.bars.append(_view(b, self._shown.pnl_cents(b, self.trader.sigma)))
@@ -247,6 +257,12 @@ class LiveSession:
             raise
         self._shown.read()
 
+    def _guard(self, now: int) -> str:
+        machine = self.trader.shell.machine
+        if machine.config.guard is None:
+            return ""
+        return "not asked yet" if machine.guard is None else machine.guard.standing(now)
+
     def _differences(self) -> tuple[str, ...]:
         shell = self.trader.shell
         blocks = shell.books.blocks if isinstance(shell, BrokerShell) else frozenset()
@@ -272,7 +288,10 @@ class LiveSession:
             feed=_sentence(self.trader.shell.machine.feed),
             gaps=self.gaps,
             fills=self.trader.fills,
+            quotes=self.trader.quotes,
+            unquoted=self.unquoted,
             broker=_sentence(self.trader.shell.machine.broker),
+            guard=self._guard(now),
             process=self.outage or _sentence(self.trader.shell.machine.process),
             differences=self._differences(),
             taken_s=None if self._taken is None else time.monotonic() - self._taken,

@@ -33,6 +33,7 @@ from maxlib.engine.events import (
     VolatilitySeen,
 )  # fmt: skip
 from maxlib.engine.position import Position
+from maxlib.engine.quoted import unquoted
 from maxlib.engine.snapshot import numbers, position_in, position_out, trade_in
 from maxlib.execution.exits import EXITS, EXPIRED, STOP, TIME, TP1, TP2
 from maxlib.execution.fills import FillConfig, arrival
@@ -41,6 +42,7 @@ from maxlib.market.contract import Contract, Leg, package_name
 from maxlib.market.instruments import instrument
 from maxlib.options.desk import Desk, DeskConfig, Market, Offer
 from maxlib.options.expiry import ending, worst_cents
+from maxlib.options.live_desk import LiveDesk
 from maxlib.options.unwind import unwind
 from maxlib.risk.guard import Fitted, Guard, GuardConfig
 from maxlib.risk.limits import BookName
@@ -51,6 +53,8 @@ from maxlib.trading.ledger import Ledger
 from maxlib.trading.orders import Fill, Order, Purpose, order_id, reverse
 from maxlib.trading.plan import ExitPlan
 
+FOR_GOOD: Final = frozenset({"NO_BID", "MARKET_CLOSED", "TAPE_ENDED"})
+"""Refusals of an exit that no other quote heals; any other, at live quotes, the next minute may."""
 ENDED: Final = frozenset({"REFUSED", "REJECTED", "CANCELED", "EXPIRED", "REPLACED", "LOST"})
 """Ends of an order at a real broker without a fill. An exit that ends so is asked for again."""
 
@@ -88,14 +92,17 @@ class MachineConfig(Config):
 class Machine:
     """Owns positions, ledger and counters; decides on orders.
 
-    `run` names the run (a config hash): order ids are derived from it.
+    `run` names the run (a config hash): order ids are derived from it. `live` = the desk's quotes are a
+    market's, which the shell brings; else they are modelled.
     """
 
-    def __init__(self, config: MachineConfig, run: str = "") -> None:
+    def __init__(self, config: MachineConfig, run: str = "", *, live: bool = False) -> None:
         self.config = config
         self.run = run or config_hash(config)
         self.instrument = instrument(config.symbol)
-        self.desk = Desk(config.desk, self.instrument)
+        self.desk: Desk = Desk(config.desk, self.instrument)
+        if live:
+            self.desk = LiveDesk(config.desk, self.instrument, config.fills.max_quote_age_ms)
         self.ledger = Ledger(config.risk.account_usd * 100, self.instrument.multiplier)
         self.positions: dict[int, Position] = {}
         self.trades: list[Trade] = []
@@ -161,13 +168,17 @@ class Machine:
         })  # fmt: skip
         said: list[Command] = [seen]
         offer: Offer | None = None
+        market = self.desk.moment(
+            Market(bar.ts, bar.close, bar.minutes_left, signal.sigma, bar.session_minutes)
+        )
         for book in self.config.books:
             verdict: Allowed | Denial | None = self._admitted(signal, book)
             if verdict is None:
                 if offer is None:
-                    offer = self._offered(signal)
+                    offer = self._offered(signal, market)
                     said += _selected(bar, offer)
-                verdict = self._sized(bar, offer, book)
+                verdict = unquoted(self.desk, self.config.fills, offer.legs, market)
+                verdict = verdict or self._sized(bar, offer, book)
             if isinstance(verdict, Denial):
                 self.denials[verdict.code] = self.denials.get(verdict.code, 0) + 1
                 said.append(Record(bar.ts, "denied", {**verdict._asdict(), **self._named(book)}))
@@ -176,10 +187,9 @@ class Machine:
                 said += self._enter(signal, offer, verdict.quantity, book)
         return said
 
-    def _offered(self, signal: SignalSeen) -> Offer:
+    def _offered(self, signal: SignalSeen, market: Market) -> Offer:
         """What the desk would trade for a signal, quoted now."""
         bar, plan = signal.bar, self.config.exits
-        market = Market(bar.ts, bar.close, bar.minutes_left, signal.sigma, bar.session_minutes)
         target = levels(signal, plan, bar.close)[1]
         hold = min(plan.hold_minutes, bar.minutes_left - plan.force_close_minutes)
         return self.desk.offer(signal.side, market, bar.day, target, hold)
@@ -337,7 +347,7 @@ class Machine:
             (TP2, "tp2", float(out["tp2_price"])),
             (TIME, "time", None),
         ]
-        late = arrival(self.config.fills, bar.ts) > bar.ts
+        late = self.desk.live or arrival(self.config.fills, bar.ts) > bar.ts
         for bit, purpose, price in steps:
             if not happened & bit:
                 continue
@@ -345,7 +355,8 @@ class Machine:
             if left == 0:
                 break
             part = _part(position.quantity, self.config.exits.tp1_fraction) if bit == TP1 else left
-            # A level of the underlying is watched by us: with latency, the order arrives after it was seen.
+            # A level of the underlying is watched by us: with latency, the order arrives after it was seen,
+            # and live quotes are those of the bar's end, not of the moment of the touch.
             commands += self._leave(position, bar.ts, purpose, min(part, left), None if late else price)
         return commands
 
@@ -497,7 +508,8 @@ class Machine:
             del self.positions[order.trade]
             return [record]
         position.pending.pop(order.id, None)
-        if event.rejection.code in ENDED:
+        again = self.desk.live and event.rejection.code not in FOR_GOOD
+        if again or event.rejection.code in ENDED:
             oid = order_id(self.run, position.number, f"{order.id}.again", ts)
             position.queue.insert(0, order._replace(id=oid, ts=ts, trigger=None))
             return [record]  # it is still to be left: asked again at the next bar, with what follows it

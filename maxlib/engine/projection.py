@@ -9,10 +9,12 @@ import json
 import math
 from typing import Any, Final, Literal
 
+from maxlib.core.canonical import canonical
 from maxlib.engine.events import Bar
 from maxlib.engine.position import Position
 from maxlib.engine.session_views import DenialView, JournalRow, MarkView, PositionView, TradeView
 from maxlib.engine.shell import Shell
+from maxlib.journal.chain import Entry
 from maxlib.market.calendar import from_ordinal
 from maxlib.market.contract import Leg
 from maxlib.options.desk import Market
@@ -63,7 +65,7 @@ class Projection:
             "denials": tuple(sorted(self._denials.values(), key=lambda d: (-d.count, d.code))),
             "journal_head": self.shell.journal.head,
             "journal_count": len(entries),
-            "journal_tail": tuple(JournalRow(**entry._asdict()) for entry in entries[-TAIL:]),
+            "journal_tail": tuple(_row(entry) for entry in entries[-TAIL:]),
         }
 
     def _trades(self) -> tuple[TradeView, ...]:
@@ -92,7 +94,9 @@ class Projection:
         market = Market(bar.ts, bar.close, minutes, sigma, bar.session_minutes)
         worth = fees = 0
         for contract, count in position.held.items():
-            quote = machine.desk.quote(contract, market)
+            quote = machine.desk.mark(contract, market)
+            if quote is None:
+                return None, 0
             worth += count * ((quote.bid_cents if count > 0 else quote.ask_cents) or 0)
             fees += machine.desk.fee_cents((Leg(contract, count),))
         units = position.open_quantity
@@ -175,3 +179,11 @@ class Projection:
     def _deny(self, code: str, limit: float | None, actual: float | None) -> None:
         count = self._denials[code].count + 1 if code in self._denials else 1
         self._denials[code] = DenialView(code=code, count=count, limit=limit, actual=actual)
+
+
+def _row(entry: Entry) -> JournalRow:
+    """An entry for a view; of a chain's quotes only how many there are, for they are long."""
+    if entry.kind == "quotes":
+        body = json.loads(entry.body)
+        entry = entry._replace(body=canonical({**body, "rows": len(body["rows"])}))
+    return JournalRow(**entry._asdict())

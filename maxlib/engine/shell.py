@@ -54,9 +54,13 @@ class Shell:
         """Execute waiting orders at the bar's open."""
         if not self.waiting:
             return
-        waiting, self.waiting = self.waiting, []
         start = bar.ts - NS_PER_MINUTE
         market = Market(start, bar.open, bar.minutes_left_at_open, sigma, bar.session_minutes)
+        self._work(market, bar, sigma)
+
+    def _work(self, market: Market, bar: Bar, sigma: float) -> None:
+        """Execute what has arrived at `market`, a moment within `bar`."""
+        waiting, self.waiting = self.waiting, []
         for order in waiting:
             if arrival(self.fills, order.ts) > market.ts or (
                 order.rest and not self._bid_for(order, market, bar)
@@ -115,7 +119,8 @@ class Shell:
     def _bid_for(self, order: Order, market: Market, bar: Bar) -> bool:
         """Whether an order that rests has an end now: somebody bids, or its session is over."""
         over = order.contract.expiry != bar.day or market.minutes <= 0
-        return over or all(self.machine.desk.quote(leg.contract, market).bid_cents for leg in order.legs)
+        quotes = (self.machine.desk.quote(leg.contract, market) for leg in order.legs)
+        return over or all(quote is not None and quote.bid_cents for quote in quotes)
 
     def _send(self, order: Order, market: Market, bar: Bar, sigma: float, *, opening: bool = False) -> None:
         result = self.broker.execute(order, market, self.machine.free_cents)

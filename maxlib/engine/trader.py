@@ -36,6 +36,8 @@ from maxlib.journal.snapshots import SnapshotStore
 from maxlib.journal.store import JournalFile, read
 from maxlib.market.bars import BAR
 from maxlib.options.desk import Market
+from maxlib.options.live_desk import LiveDesk, Snapshot, snapshot_in
+from maxlib.regimes.router import Volatility
 from maxlib.risk.health import Vitals
 from maxlib.risk.sizing import Denial
 from maxlib.strategies.strategy import Strategy
@@ -44,8 +46,10 @@ from maxlib.trading.orders import Fill, Order
 Rows = NDArray[np.void]
 Command = Literal["halt", "resume", "clear", "reset_peak"]
 Fills = Literal["simulated", "dry-run", "broker"]
-"""What becomes of an order: our own fills at modelled quotes, none, or those of a broker."""
-INPUTS: Final = frozenset({"bar", "command", "feed", "gap", "broker", "vitals", "error", "process"})
+"""What becomes of an order: our own fills at the desk's quotes, none, or those of a broker."""
+Quotes = Literal["modelled", "live"]
+"""Where the desk's quotes come from: a model, or snapshots of the chain that come with the bars."""
+INPUTS: Final = frozenset({"bar", "quotes", "command", "feed", "gap", "broker", "vitals", "error", "process"})
 SNAPSHOT_BARS: Final = 30
 """A snapshot is written after so many bars; a start runs through what came after the newest one."""
 
@@ -70,7 +74,35 @@ class LiveShell(Shell):
     dry = False
     """No order that opens is sent: each is rejected as DRY_RUN."""
 
+    # At live quotes an order does not wait for an open: the quotes of the bar's end are what there is.
+
+    def open(self, bar: Bar, sigma: float) -> None:
+        """Execute waiting orders at the bar's open; at live quotes nothing is known of that moment."""
+        if not self.machine.desk.live:
+            super().open(bar, sigma)
+
+    def close(self, bar: Bar, rows: Rows, sigma: float, exits: dict[int, Any] | None = None) -> None:
+        """The bar is complete; what leaves for it, and what waited, fills at live quotes now."""
+        super().close(bar, rows, sigma, exits)
+        self._at_live_quotes(bar, sigma)
+
+    def volatility(self, bar: Bar, seen: Volatility, sigma: float) -> None:
+        """A reading of volatility, known at this bar's close."""
+        super().volatility(bar, seen, sigma)
+        self._at_live_quotes(bar, sigma)
+
+    def signal(self, bar: Bar, signal: Any, sigma: float) -> None:
+        """The strategy signalled at this bar's close."""
+        super().signal(bar, signal, sigma)
+        self._at_live_quotes(bar, sigma)
+
+    def _at_live_quotes(self, bar: Bar, sigma: float) -> None:
+        if self.waiting and self.machine.desk.live:
+            end = Market(bar.ts, bar.close, bar.minutes_left, sigma, bar.session_minutes)
+            self._work(self.machine.desk.moment(end), bar.forming, sigma)
+
     def _send(self, order: Order, market: Market, bar: Bar, sigma: float, *, opening: bool = False) -> None:
+        market = self.machine.desk.moment(market)
         recorded = self.journal.answer(order.id)
         if recorded is None:
             self.journal.commit()
@@ -102,6 +134,7 @@ class Trader:
     identity : goes into the first entry: code version, label, scenario
     simulated : stands in every entry
     fills : what becomes of its orders
+    quotes : where the desk's quotes come from
     carried : the account that the day goes on with; None = it begins with the configured cash. Read at
         the first start only, as `history`
     history : BAR[n] before the first live bar, to warm the strategy up; read at the first start only
@@ -125,12 +158,14 @@ class Trader:
         identity: Mapping[str, Any],
         simulated: bool,
         fills: Fills = "simulated",
+        quotes: Quotes = "modelled",
         carried: Carried | None = None,
         history: Rows | None = None,
         alive: Callable[[], object] = lambda: None,
     ) -> None:
         self._alive = alive
         self.fills: Fills = fills
+        self.quotes: Quotes = quotes
         self._carried = carried
         path = folder / JOURNAL
         self._file = JournalFile(path)
@@ -160,15 +195,18 @@ class Trader:
         self.finished = False
         self.sigma = 0.0
         self._bars = 0
-        self._first = {"run": run, "config_hash": config_hash(config), "fills": fills, **identity}
+        self._first = {
+            "run": run, "config_hash": config_hash(config), "fills": fills, "quotes": self.quotes, **identity
+        }  # fmt: skip
         found = self._snapshots.load(len(recorded), self._file.hash_at)
         behind = found.seq if found.state is not None else 0
         self.journal = DurableJournal(self._file, recorded, behind, {"simulated": simulated})
         self.shell: LiveShell | BrokerShell
+        machine = Machine(config, run, live=self.quotes == "live")
         if fills == "broker":
-            self.shell = BrokerShell(Machine(config, run), self.journal)
+            self.shell = BrokerShell(machine, self.journal)
         else:
-            self.shell = LiveShell(Machine(config, run), self.journal)
+            self.shell = LiveShell(machine, self.journal)
             self.shell.dry = fills == "dry-run"
         self._stepper = Stepper(self.shell, strategy)
         self._begin(recorded[0] if recorded else None, found.state)
@@ -177,8 +215,13 @@ class Trader:
 
     # --- inputs
 
-    def bar(self, rows: Rows, level: float | None = None) -> None:
+    def bar(self, rows: Rows, level: float | None = None, quotes: Snapshot | None = None) -> None:
         """A bar is complete (an array of length one). Durable, with all that follows, when this returns.
+
+        Parameters
+        ----------
+        quotes : the chain as it was when the bar was taken; None = it was not asked for. It becomes
+            durable together with the bar.
 
         Raises
         ------
@@ -188,6 +231,8 @@ class Trader:
         bar = to_bar(rows[0])
         if self.last_bar is not None and bar.ts <= self.last_bar.ts:
             raise DataError(f"bar ending at {bar.ts} ns comes after the bar ending at {self.last_bar.ts} ns")
+        if quotes is not None:
+            self._take(quotes)
         self.journal.append(bar.ts, "bar", {"values": bar, "level": level})
         self._stepper.step(rows, level)
         self.last_bar = bar
@@ -197,6 +242,21 @@ class Trader:
         if self._bars % SNAPSHOT_BARS == 0 and self.journal.next_recorded is None:
             with contextlib.suppress(HaltEntriesError):  # an older one does, or the journal alone
                 self._snapshots.write(self._state(), len(self.journal.entries), self.journal.head)
+
+    def held_strikes(self) -> list[float]:
+        """Strikes in dollars that positions hold or are about to, for which quotes are needed."""
+        return [leg.contract.strike for p in self.shell.machine.positions.values() for leg in p.legs]
+
+    def _take(self, quotes: Snapshot) -> None:
+        self.journal.append(quotes.ts, "quotes", quotes.body())
+        self._desk.take(quotes)
+
+    @property
+    def _desk(self) -> LiveDesk:
+        desk = self.shell.machine.desk
+        if not isinstance(desk, LiveDesk):
+            raise InvariantError("this trader's quotes are modelled: a snapshot of the chain is not for it")
+        return desk
 
     def command(self, name: Command, ts: int, why: str = "") -> None:
         """Halt: no order that adds risk. Resume: they may be sent again. Survives a restart.
@@ -318,6 +378,7 @@ class Trader:
             "streams": _text(self._stepper.snapshot()),
             "waiting": [order.id for order in self.shell.waiting],
             "broker": self.shell.state() if isinstance(self.shell, BrokerShell) else None,
+            "quotes": self._desk.state() if self.quotes == "live" else None,
             "last": self.last_bar,
             "sigma": self.sigma,
             "bars": self._bars,
@@ -357,6 +418,8 @@ class Trader:
     def _restore(self, state: dict[str, Any]) -> None:
         machine = self.shell.machine
         machine.restore(state["machine"])
+        if self.quotes == "live":
+            self._desk.restore(state["quotes"])
         self._stepper.restore(_streams(state["streams"]))
         entries = [p.entry_order for p in machine.positions.values() if p.entry is None]
         exits = [order for p in machine.positions.values() for order in p.pending.values()]
@@ -377,6 +440,8 @@ class Trader:
                 rows = np.zeros(1, BAR)
                 rows[0] = tuple(body["values"])
                 self.bar(rows, body["level"])
+            elif entry.kind == "quotes":
+                self._take(snapshot_in(entry.ts, body))
             elif entry.kind == "feed":
                 self.feed(_denial_in(body), entry.ts, body["why"])
             elif entry.kind == "process":

@@ -1,4 +1,4 @@
-"""The simulated broker: buys at the ask, sells at the bid, at quotes labelled modelled.
+"""The simulated broker: buys at the ask, sells at the bid, at the desk's quotes, modelled or live.
 
 Fill assumptions (docs/fill-assumptions.md lists them all):
 
@@ -7,7 +7,9 @@ Fill assumptions (docs/fill-assumptions.md lists them all):
 2. A triggered exit fills at the quote for the trigger price of the underlying
    and the time left at the END of the bar that touched it.
 3. All legs of a package fill together, each on its own side of the spread.
-4. No fill at a quote leaves without passing the firewall. A settlement has no
+4. At live quotes every order, triggered or not, fills at those of the moment it is
+   decided at. Where there is no usable one it is rejected with its code.
+5. No fill at a quote leaves without passing the firewall. A settlement has no
    quote: it pays what exercise pays.
 """
 
@@ -49,10 +51,11 @@ class SimulatedBroker:
             return Rejection(order, market.ts, "MARKET_CLOSED")
         quoted = [self.desk.quote_and_mid(leg.contract, market) for leg in order.legs]
         quotes = [quote for quote, _ in quoted]
-        got = fill(self.fills, order.legs, order.quantity, quotes, Moment(market.ts, market.spot))
+        moment = self._moment(market.ts, market.spot)
+        got = fill(self.fills, order.legs, order.quantity, quotes, moment)
         if isinstance(got, NotFilled):
             return Rejection(order, market.ts, got.code)
-        modelled = any(quote.modelled for quote in quotes)
+        modelled = any(quote is not None and quote.modelled for quote in quotes)
         fee = self.desk.fee_cents(order.legs) * got.quantity
         against = zip(order.legs, got.prices_cents, quoted, strict=True)
         slippage = sum(leg.ratio * (price - mid) for leg, price, (_, mid) in against)
@@ -68,8 +71,11 @@ class SimulatedBroker:
         values = tuple(value_cents(leg.contract, spot, up=leg.ratio > 0) for leg in order.legs)
         return Fill(order, ts, order.quantity, values, 0, spot, modelled=True)
 
-    def _pass(self, made: Fill, quotes: list[Quote]) -> Fill:
+    def _pass(self, made: Fill, quotes: list[Quote | None]) -> Fill:
         """The one gate of every simulated fill."""
-        moment = Moment(made.ts, made.spot)
+        moment = self._moment(made.ts, made.spot)
         guard(made.order.legs, made.quantity, made.prices_cents, quotes, moment, config=self.fills)
         return made
+
+    def _moment(self, ts: int, spot: float) -> Moment:
+        return Moment(ts, spot, 100.0 * spot * self.desk.spot_slack)

@@ -95,7 +95,17 @@ class Offer(NamedTuple):
 
 
 class Desk:
-    """Turns directions into packages and packages into quotes."""
+    """Turns directions into packages and packages into quotes.
+
+    Attributes
+    ----------
+    live : its quotes are a market's (`maxlib.options.live_desk`): an order fills at those of the moment it
+        is decided at, and there may be none
+    spot_slack : by which share of it the underlying's price may be off
+    """
+
+    live = False
+    spot_slack = 0.0
 
     def __init__(self, config: DeskConfig, instrument: Instrument) -> None:
         self.config = config
@@ -105,11 +115,22 @@ class Desk:
             commission_cents=config.commission_cents, min_reward_risk=config.min_reward_risk
         )
 
-    def quote(self, contract: Contract, market: Market) -> Quote:
-        """The modelled quote of a contract now; what is worth less than its half-spread has no bid."""
+    def moment(self, market: Market) -> Market:
+        """The moment at which an order decided on now would fill; that of a model is any."""
+        return market
+
+    def quote(self, contract: Contract, market: Market) -> Quote | None:
+        """The modelled quote of a contract now; what is worth less than its half-spread has no bid.
+
+        There always is one; of a live desk there may be none.
+        """
         return self.quote_and_mid(contract, market)[0]
 
-    def quote_and_mid(self, contract: Contract, market: Market) -> tuple[Quote, float]:
+    def mark(self, contract: Contract, market: Market) -> Quote | None:
+        """What an open position is valued at now."""
+        return self.quote(contract, market)
+
+    def quote_and_mid(self, contract: Contract, market: Market) -> tuple[Quote | None, float]:
         """The quote, and the value in its middle before rounding, cents a share.
 
         The fitted model rounds away from the middle, as quotes on a grid of ticks do; the
@@ -126,6 +147,10 @@ class Desk:
     def mid_cents(self, contract: Contract, market: Market) -> float:
         """The modelled value of a contract at a moment, cents a share."""
         return self._mid_and_half(contract, market)[0]
+
+    def middle_cents(self, contract: Contract, market: Market) -> float | None:
+        """What a fill elsewhere is compared with, cents a share; None = nothing is known."""
+        return self.mid_cents(contract, market)
 
     def _mid_and_half(self, contract: Contract, market: Market) -> tuple[float, float]:
         config, strike = self.config, contract.strike
@@ -158,10 +183,7 @@ class Desk:
         if math.isnan(target) and (filtered or "long" not in self.config.structures):
             return Offer((), 0, 0.0, dict.fromkeys(self.config.structures, "the signal names no target"))
         if math.isnan(target) or (self.config.structures == ("long",) and not filtered):
-            contract = choose(self.config, self.instrument, side, market.spot, expiry)
-            ask = self.quote(contract, market).ask_cents
-            assert ask is not None  # a modelled option is always offered
-            return self._offer((Leg(contract, 1),), ask, math.inf, {})
+            return self._long(side, market, expiry)
         listing = self.listing(market.spot, expiry)
         built = [self._build(kind, listing, side, market.spot, target) for kind in self.config.structures]
         later = market._replace(spot=target, minutes=max(1.0, market.minutes - hold))
@@ -170,7 +192,7 @@ class Desk:
             return sum(leg.ratio * self.mid_cents(leg.contract, later) for leg in candidate.legs) / 100
 
         found = select(
-            built, lambda contract: self.quote(contract, market), target, self._selection, worth=worth
+            built, lambda contract: self._usable(contract, market), target, self._selection, worth=worth
         )
         why: dict[str, str] = {
             rank.candidate.kind: rank.sentence for rank in found.ranked if rank.loss is not None
@@ -189,6 +211,17 @@ class Desk:
         middle = round(spot * 100 / step) * step
         strikes = range(middle - STRIKES * step, middle + (STRIKES + 1) * step, step)
         return Listing(self.instrument.symbol, expiry, tuple(k for k in strikes if k > 0))
+
+    def _long(self, side: int, market: Market, expiry: int) -> Offer:
+        contract = choose(self.config, self.instrument, side, market.spot, expiry)
+        quote = self.quote(contract, market)
+        assert quote is not None  # a modelled option is always offered
+        assert quote.ask_cents is not None
+        return self._offer((Leg(contract, 1),), quote.ask_cents, math.inf, {})
+
+    def _usable(self, contract: Contract, market: Market) -> Quote | None:
+        """The quote that a candidate is priced at."""
+        return self.quote(contract, market)
 
     def _build(
         self, kind: Kind, listing: Listing, side: int, spot: float, target: float

@@ -39,6 +39,7 @@ from maxlib.regimes.router import (
     route_in,
 )
 from maxlib.risk import limits, safety
+from maxlib.risk.breakers import active
 from maxlib.risk.codes import GuardCode
 from maxlib.risk.health import Vitals
 from maxlib.risk.limits import BookName, LimitsConfig, RiskState
@@ -225,6 +226,16 @@ class Guard:
     def denials(self) -> dict[str, int]:
         """Why not traded today: denials by code."""
         return dict(self.safety.denials)
+
+    def standing(self, ts: int) -> str:
+        """What holds at `ts` in a few words: the market's state, a breaker, safe mode."""
+        breaker = active(self.safety.breakers, ts)
+        words = [
+            "" if self.config.regimes is None else self.route.regime,
+            "" if breaker is None else breaker.code,
+            "SAFE_MODE" if self.safety.safe_mode else "",
+        ]
+        return ", ".join(filter(None, words)) or "nothing stands against entries"
 
     def news(self) -> tuple[SafetyEvent, ...]:
         """The events since the last call (the last 1,000 of them), for the journal and the notifier."""

@@ -26,6 +26,24 @@ DenialCode = Literal[
     "CLOCK_JUMP",
 ]
 
+QuoteCode = Literal[
+    "NO_SPOT",
+    "NO_QUOTE",
+    "MISSING_LEG",
+    "STALE",
+    "NO_ASK",
+    "NO_BID",
+    "CROSSED_MARKET",
+    "NO_SIZE",
+    "BELOW_INTRINSIC",
+    "ABOVE_MAXIMUM",
+    "VERTICAL_WIDTH",
+    "BUTTERFLY_CONVEXITY",
+    "PUT_CALL_PARITY",
+    "PACKAGE_PAYOFF",
+]
+"""Why live quotes fill nothing: the codes of the fill models, which a room beside this one owns."""
+
 
 class RiskConfig(Config):
     """Account and limits.
@@ -65,7 +83,7 @@ class Allowed(NamedTuple):
 class Denial(NamedTuple):
     """A refusal: its code, the limit and what was there instead."""
 
-    code: DenialCode | GuardCode
+    code: DenialCode | GuardCode | QuoteCode
     limit: float
     actual: float
 

@@ -24,7 +24,7 @@ LABELS: Final = {
     "DELAYED": "that day's market, told 15 minutes late, paper money. No order reached an exchange.",
 }
 BROKERS: Final = {
-    "simulated": "Fills are modelled quotes.",
+    "simulated": "Fills are our own, at modelled or live quotes.",
     "dry-run": "Orders go nowhere, so there are no fills.",
     "fake": "Fills come from a fake broker on this machine.",
     "alpaca": "Fills come from the broker's simulation.",

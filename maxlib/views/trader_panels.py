@@ -51,6 +51,7 @@ _AWAY: Final[dict[Away, str]] = {
     "silent": "NO ANSWER",
     "strange": "UNKNOWN",
 }
+_ROWS: Final = ("Strategy", "Account", "Orders", "Guard", "Bars", "Recovered")
 _ORDERS: Final = {"simulated": "simulated fills", "dry-run": "not sent", "broker": "to the broker"}
 _LOST: Final = (_AWAY["down"], _AWAY["silent"])
 """What nobody asked for."""
@@ -113,13 +114,14 @@ def about(scene: Scene) -> str:
     status = scene.status
     rows = [("Folder", scene.folder), ("Process", str(scene.pid) if scene.pid else "–")]
     if status is None:
-        rows += [(name, "–") for name in ("Strategy", "Account", "Orders", "Bars", "Recovered")]
+        rows += [(name, "–") for name in _ROWS]
     else:
         recovered = f"{status.recovered:,} entries" if status.recovered else "–"
         account = f"{panels.usd(status.start_cents, sign=False)} at the start"
         rows += [("Strategy", status.strategy), ("Account", account)]
         bars = f"{status.bars:,}" + (f", {status.gaps:,} missing" if status.gaps else "")
-        rows += [("Orders", _ORDERS[status.fills]), ("Bars", bars), ("Recovered", recovered)]
+        rows += [("Orders", _ORDERS[status.fills]), ("Guard", status.guard or "none")]
+        rows += [("Bars", bars), ("Recovered", recovered)]
     return "<dl>" + "".join(
         f"<dt>{name}</dt><dd title='{escape(text)}'>{escape(text)}</dd>" for name, text in rows
     ) + "</dl>"  # fmt: skip

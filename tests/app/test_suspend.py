@@ -63,8 +63,8 @@ def disturbed(
     trader = PaperTrader(day[0], folder, day=day[1], speed=0, venue=venue, broker=broker)
     real, before = LiveSession.bar, at - 60 * NS
 
-    def bar(self: LiveSession, rows: Any, level: float | None = None) -> None:
-        real(self, rows, level)
+    def bar(self: LiveSession, rows: Any, *more: Any) -> None:
+        real(self, rows, *more)
         clock.advance(1)
         if int(rows["ts"][0]) == before:
             sleep(clock)

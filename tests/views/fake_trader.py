@@ -81,7 +81,7 @@ class FakeTrader:
             "marks": len(self.marks), "signals": len(self.marks), "start_cents": 100, "realised_cents": 0,
             "unrealised_cents": 0, "equity_cents": 100, "fee_cents": 0, "positions": [], "trades": [],
             "wins": 0, "denials": [], "journal_head": "ab", "journal_count": 1, "journal_tail": [],
-            "killed": "", "fault": "", "feed": "", "gaps": 0, "fills": "simulated", "broker": "",
+            "killed": "", "fault": "", "feed": "", "gaps": 0, "fills": "simulated", "broker": "", "guard": "",
             "differences": [],
             "blocked": {"resume": "the trader is trading", "clear": "nothing differs from the broker"},
             **self.more,
