@@ -1,8 +1,9 @@
 """The trader's API: status, requests and events over HTTP and WebSocket, on this machine only.
 
 Every route but `/health` needs the token, as `Authorization: Bearer …` (WebSocket: the same
-header, or `?token=…` where a browser cannot set one). Nothing here waits for the trader's
-loop, and the loop waits for nobody here: an event queue that is full loses its oldest.
+header, or `?token=…`). A request with an Origin header comes from a page, and is refused.
+Nothing here waits for the trader's loop, and the loop waits for nobody here: an event queue
+that is full loses its oldest.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Final, Literal
 
@@ -17,6 +20,7 @@ from fastapi import FastAPI, Query, Request, WebSocket, WebSocketDisconnect
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from starlette.datastructures import Headers
 
 from maxlib.engine.live import LiveSession, Status
 from maxlib.engine.session_views import BarView, MarkView, TradeView
@@ -24,6 +28,8 @@ from maxlib.engine.session_views import BarView, MarkView, TradeView
 HOSTS: Final = frozenset({"127.0.0.1", "localhost", "testserver"})
 QUEUE: Final = 1_000
 """Events that a viewer may be behind before it loses the oldest."""
+WRONG_TOKENS: Final = 20
+"""So many within a minute are told, and from then on answered with 429. The right one is never kept out."""
 
 Since = Annotated[int, Query(ge=0, le=10**9, description="Number of the first one, from 0.")]
 Asked = Literal["halt", "resume", "stop", "start", "kill", "reset", "clear", "reset_peak"]
@@ -67,6 +73,25 @@ class Events:
             self._queues.discard(queue)
 
 
+class Guesses:
+    """Wrong tokens of the last minute; what keeps the token safe is its length, not this."""
+
+    def __init__(self, alarm: Callable[[str], object], now: Callable[[], float] = time.monotonic) -> None:
+        self._alarm, self._now = alarm, now
+        self._at: deque[float] = deque(maxlen=WRONG_TOKENS + 1)
+        self._told = False
+
+    def too_many(self) -> bool:
+        """Count one more."""
+        now = self._now()
+        self._at.append(now)
+        many = len(self._at) > WRONG_TOKENS and now - self._at[0] < 60.0
+        if many and not self._told:
+            self._alarm(f"somebody guesses the API's token: {WRONG_TOKENS} wrong ones within a minute")
+        self._told = many
+        return many
+
+
 def application(
     session: LiveSession,
     events: Events,
@@ -75,6 +100,7 @@ def application(
     clock: Callable[[], int],
     settings: dict[str, Any],
     ask: Callable[[Asked, str, str], str | None],
+    alarm: Callable[[str], object],
 ) -> FastAPI:
     """The API over a session.
 
@@ -84,20 +110,28 @@ def application(
     clock : now, UTC ns
     settings : the resolved configuration, without secrets
     ask : carries out a request (name, why, code); returns the reason if it is refused
+    alarm : told when somebody guesses the token
     """
+    guesses = Guesses(alarm)
 
     def known(given: str) -> bool:
         return secrets.compare_digest(given.encode(), f"Bearer {token}".encode())
+
+    def foreign(headers: Headers) -> bool:
+        """A rebound DNS name has a Host of its own, a page of a browser an Origin."""
+        return headers.get("host", "").rsplit(":", 1)[0] not in HOSTS or "origin" in headers
 
     app = FastAPI(title="MaxTrader", version="1", docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.middleware("http")
     async def gate(request: Request, call_next: Any) -> Any:
         """A foreign Host header is a rebound DNS name: no answer. Nothing is read before the token."""
-        host = request.headers.get("host", "").rsplit(":", 1)[0]
-        if host not in HOSTS or "origin" in request.headers:
+        if foreign(request.headers):
             return JSONResponse({"detail": "this API answers programs on this machine only"}, 403)
-        if request.url.path != "/health" and not known(request.headers.get("authorization", "")):
+        given = request.headers.get("authorization", "")
+        if request.url.path != "/health" and not known(given):
+            if given and guesses.too_many():
+                return JSONResponse({"detail": "too many wrong tokens"}, 429, {"Retry-After": "60"})
             return JSONResponse({"detail": "token missing or wrong"}, 401)
         return await call_next(request)
 
@@ -153,10 +187,13 @@ def application(
 
     @app.websocket("/events")
     async def stream(socket: WebSocket) -> None:
-        given = socket.headers.get("authorization", "") or f"Bearer {socket.query_params.get('token', '')}"
-        host = socket.headers.get("host", "").rsplit(":", 1)[0]
-        if host not in HOSTS or not known(given):
-            await socket.close(4401)
+        in_query = socket.query_params.get("token", "")
+        given = socket.headers.get("authorization", "") or (in_query and f"Bearer {in_query}")
+        if foreign(socket.headers):
+            await socket.close(4403)
+            return
+        if not known(given):
+            await socket.close(4429 if given and guesses.too_many() else 4401)
             return
         await socket.accept()
         with events.listen() as queue, contextlib.suppress(WebSocketDisconnect):

@@ -234,6 +234,7 @@ class PaperTrader:
             clock=lambda: self.feed.clock,
             settings=self.settings,
             ask=self.ask,
+            alarm=lambda text: self.alerts.tell(Event.SYSTEM_ERROR, text),
         )
         server = Server(Config(app, log_level="warning", access_log=False, lifespan="off"))
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined] # they are ours

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from maxlib.app.api import QUEUE, Events, application
+from maxlib.app.api import QUEUE, WRONG_TOKENS, Events, Guesses, application
 from maxlib.engine.live import LiveSession
 from tests.chaos.kill_sweep import day, trader
 
@@ -41,7 +41,9 @@ def client(session: LiveSession, events: Events) -> TestClient:
         return session.ask(known, 1, why) if known in ("halt", "resume", "stop") else "not here"
 
     clock = lambda: session.bars[-1].ts + 5_000_000_000  # noqa: E731
-    app = application(session, events, token=TOKEN, clock=clock, settings={"a": 1}, ask=ask)
+    app = application(
+        session, events, token=TOKEN, clock=clock, settings={"a": 1}, ask=ask, alarm=lambda _: None
+    )
     return TestClient(app)
 
 
@@ -60,6 +62,49 @@ def test_a_rebound_name_or_a_page_of_another_origin_gets_nothing(client: TestCli
     for header in ({"host": "evil.example"}, {"origin": "http://evil.example"}):
         assert client.get("/status", headers={**MINE, **header}).status_code == 403
         assert client.post("/stop", headers={**MINE, **header}).status_code == 403
+        for query in ("", f"?token={TOKEN}"):
+            with (
+                pytest.raises(WebSocketDisconnect) as closed,
+                client.websocket_connect(f"/events{query}", headers={**MINE, **header}),
+            ):
+                pass
+            assert closed.value.code == 4403
+
+
+def test_row_89_many_wrong_tokens_are_told_once_and_the_right_one_always_passes(session: LiveSession) -> None:
+    told: list[str] = []
+    app = application(
+        session, Events(), token=TOKEN, clock=lambda: 0, settings={}, ask=lambda *_: None, alarm=told.append
+    )
+    client = TestClient(app)
+    for n in range(100):
+        wrong = {"authorization": f"Bearer {n}"}
+        answer = client.post("/halt", headers=wrong) if n % 2 else client.get("/status", headers=wrong)
+        assert answer.status_code == (401 if n < WRONG_TOKENS else 429)
+        assert client.get("/positions", headers=MINE).status_code == 200
+    assert told == [f"somebody guesses the API's token: {WRONG_TOKENS} wrong ones within a minute"]
+    with pytest.raises(WebSocketDisconnect) as closed, client.websocket_connect("/events?token=no"):
+        pass
+    assert closed.value.code == 4429
+    with client.websocket_connect("/events", headers=MINE) as socket:
+        assert socket.receive_json()["event"] == "state"
+    assert client.get("/status").status_code == 401, "who sends none does not guess"
+    assert session.phase == "TRADING"
+
+
+def test_row_89_tries_are_forgotten_after_a_minute_and_told_anew() -> None:
+    told: list[str] = []
+    now = [0.0]
+    guesses = Guesses(told.append, lambda: now[0])
+    said = []
+    for _ in range(WRONG_TOKENS + 1):
+        said.append(guesses.too_many())
+        now[0] += 1.0
+    assert said == [False] * WRONG_TOKENS + [True]
+    now[0] += 60.0
+    assert not guesses.too_many()
+    assert [guesses.too_many() for _ in range(WRONG_TOKENS)] == [False] * (WRONG_TOKENS - 1) + [True]
+    assert len(told) == 2
 
 
 def test_the_status_is_the_session(client: TestClient, session: LiveSession) -> None:

@@ -92,4 +92,4 @@ def test_a_wrong_token_opens_nothing(token: str, loud: TestClient) -> None:
     for header in (token, f"Bearer {token}", f"bearer {token}"):
         if header != MINE["authorization"]:
             for read in READS:
-                assert loud.get(f"/{read}", headers={"authorization": header}).status_code == 401
+                assert loud.get(f"/{read}", headers={"authorization": header}).status_code in (401, 429)

@@ -8,12 +8,16 @@ import socket
 import subprocess
 import sys
 import time
+import typing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
+from maxlib.app.api import Asked
 from maxlib.app.paper import ADDRESS, PaperTrader
 from maxlib.app.refusal import ending, refused
 from maxlib.core.errors import ConfigError, DataError, InvariantError
@@ -170,6 +174,38 @@ def test_the_running_trader_answers_on_loopback_with_its_token_only(
         process.wait()
     kinds = [(e.kind, json.loads(e.body).get("why")) for e in read(tmp_path / "journal.sqlite")]
     assert ("command", "a test") in kinds
+
+
+def test_a_running_trader_answers_no_page_and_nobody_without_its_token_on_any_route(
+    undisturbed: tuple[str, list[Entry]], tmp_path: Path
+) -> None:
+    day, _ = undisturbed
+    process = subprocess.Popen(command(day, tmp_path, 600)[:-1], stdout=subprocess.DEVNULL)
+    try:
+        told = wait_for(lambda: address(tmp_path))
+        mine = {"authorization": f"Bearer {told['token']}"}
+        wait_for(lambda: requests.get(told["url"] + "/status", timeout=20, headers=mine).ok)
+        paths = requests.get(told["url"] + "/openapi.json", timeout=20, headers=mine).json()["paths"]
+        asks = typing.get_args(Asked)
+        routes = [("GET", path) for path in paths if "{" not in path] + [("POST", f"/{ask}") for ask in asks]
+        assert len(routes) >= 15
+        for method, path in routes:
+            bare = requests.request(method, told["url"] + path, timeout=20)
+            assert bare.status_code == (200 if path == "/health" else 401), path
+            for foreign in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}):
+                found = requests.request(method, told["url"] + path, timeout=20, headers={**mine, **foreign})
+                assert found.status_code == 403, (path, foreign)
+        stream = told["url"].replace("http", "ws") + "/events"
+        for more in ({}, {"Origin": "http://evil.example", **mine}):
+            with pytest.raises(InvalidStatus), connect(stream, additional_headers=more):
+                pass
+        with connect(stream, additional_headers=mine) as socket:
+            assert json.loads(socket.recv(timeout=20))["status"]["phase"] == "TRADING", (
+                "nothing was carried out"
+            )
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize(
