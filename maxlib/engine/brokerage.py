@@ -65,6 +65,7 @@ class BrokerShell(Shell):
 
     def __init__(self, machine: Machine, journal: Journal | None = None) -> None:
         super().__init__(machine, journal)
+        machine.patient = True
         self.books = Local()
         self.down: Denial | None = None
         self._sent: set[str] = set()

@@ -57,6 +57,8 @@ FOR_GOOD: Final = frozenset({"NO_BID", "MARKET_CLOSED", "TAPE_ENDED"})
 """Refusals of an exit that no other quote heals; any other, at live quotes, the next minute may."""
 ENDED: Final = frozenset({"REFUSED", "REJECTED", "CANCELED", "EXPIRED", "REPLACED", "LOST"})
 """Ends of an order at a real broker without a fill. An exit that ends so is asked for again."""
+UNFILLED: Final = ("CANCELED", "EXPIRED", "REJECTED")
+"""Those of an order that the broker had and nobody took: a package is then left leg by leg."""
 
 
 class MachineConfig(Config):
@@ -116,6 +118,8 @@ class Machine:
         """Why the feed lets nobody enter; None = it is well."""
         self.process: Denial | None = None
         """Why the process itself lets nobody enter, as a full disk; None = it is well."""
+        self.patient = False
+        """What has expired is settled only when no order of it is in the air: answers may come late."""
         self.broker: Denial | None = None
         """Why the broker lets nobody enter; None = it is well. Restored by the shell that talks to it."""
         self.guard: Guard | None = None
@@ -339,6 +343,8 @@ class Machine:
     def _exit(self, position: Position, bar: Bar, out: Any) -> list[Command]:
         happened = int(out["event"])
         if happened & EXPIRED:
+            if self.patient and position.pending:
+                return []  # it may have been left before, and nobody has told us yet
             return self._settle(position, bar.ts, float(out["settle_price"]), "expiry", position.closes_at)
         commands: list[Command] = []
         steps: list[tuple[int, Purpose, float | None]] = [
@@ -508,16 +514,21 @@ class Machine:
             del self.positions[order.trade]
             return [record]
         position.pending.pop(order.id, None)
-        again = self.desk.live and event.rejection.code not in FOR_GOOD
-        if again or event.rejection.code in ENDED:
+        code = event.rejection.code
+        position.refusals += code == "REFUSED"
+        apart = len(order.legs) > 1 and (
+            code in ("NO_BID", *UNFILLED) or (code == "REFUSED" and position.refusals > 1)
+        )
+        again = self.desk.live and code not in FOR_GOOD
+        if not apart and (again or code in ENDED):
             oid = order_id(self.run, position.number, f"{order.id}.again", ts)
             position.queue.insert(0, order._replace(id=oid, ts=ts, trigger=None))
             return [record]  # it is still to be left: asked again at the next bar, with what follows it
-        if event.rejection.code != "NO_BID":
+        if not apart and code != "NO_BID":
             position.queue.clear()  # what would follow may have needed this one, as a wing its body
             return [record]  # the watch goes on; at the latest, expiry settles it
         bought = tuple(leg for leg in order.legs if leg.ratio > 0)
-        if bought:  # a short is bought back without its wing, for which nobody bids: that takes risk away
+        if bought:  # a short is bought back without its wing, which nobody takes: that takes risk away
             oid = order_id(self.run, position.number, f"{order.id}.cover", ts)
             position.queue.insert(0, order._replace(id=oid, legs=bought))
         if order.purpose != "tape_end":

@@ -24,6 +24,7 @@ class Position:
     queue : exit orders that wait until the one before them is filled, so that a
         short is bought back before its cover is sold
     closes_at : UTC ns of the close of the session it was entered in
+    refusals : orders that would leave it and that the broker did not take
     slippage_cents : what its fills cost against the middle of their quotes, in all
     pin : it is settled, with a short near its strike
     """
@@ -45,6 +46,7 @@ class Position:
         self.queue: list[Order] = []
         self.closes_at = 0
         self.slippage_cents = 0.0
+        self.refusals = 0
         self.pin = False
         self.watch: Stream | None = None
 

@@ -54,7 +54,7 @@ def position_out(p: Position) -> dict[str, Any]:
         "fee_cents": p.fee_cents, "held": list(p.held.items()), "pending": list(p.pending.values()),
         "queue": p.queue, "closes_at": p.closes_at,
         "slippage_cents": p.slippage_cents, "asked_cents": p.asked_cents,
-        "paid_cents": p.paid_cents, "pin": p.pin, "book": p.book, "watch": watch,
+        "paid_cents": p.paid_cents, "pin": p.pin, "book": p.book, "refusals": p.refusals, "watch": watch,
     }  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def position_in(row: dict[str, Any]) -> Position:
     p.pending = {order.id: order for order in map(_order_in, row["pending"])}
     p.queue = [_order_in(order) for order in row["queue"]]
     p.closes_at, p.slippage_cents, p.pin = row["closes_at"], row["slippage_cents"], row["pin"]
-    p.book = row["book"]
+    p.book, p.refusals = row["book"], row["refusals"]
     p.asked_cents, p.paid_cents = row["asked_cents"], row["paid_cents"]
     if row["watch"] is not None:
         state, params = (base64.b64decode(part) for part in row["watch"])

@@ -157,11 +157,15 @@ def agreed(trader: PaperTrader, account: Kept) -> None:
     truth, booked = Counter[str](), Counter[str]()
     for name, _, units, _ in venue.fills:
         truth[name] += units
+    expired = {body["order"] for _, body in bodies(trader.folder, "order") if body["purpose"] == "expiry"}
     for _, body in bodies(trader.folder, "fill"):
-        booked[body["order"]] += body["quantity"]
+        if body["order"] not in expired:  # nobody filled that: what was left was worth nothing
+            booked[body["order"]] += body["quantity"]
     assert truth == booked
     held = {contract.name: count for contract, count in venue.held.items()}
-    assert {name: int(count) for name, count in shell.books.positions.items()} == held
+    gone = {end["contract"] for _, body in bodies(trader.folder, "expired") for end in body["legs"]}
+    books = {name: int(count) for name, count in shell.books.positions.items()}
+    assert {name: n for name, n in books.items() if name not in gone} == held
     ledger = shell.machine.ledger
     assert {contract.name: count for contract, count in ledger.held.items()} == held
     assert ledger.cash_cents + ledger.fee_cents == venue.cash_cents
@@ -180,6 +184,24 @@ def test_a_broker_that_misbehaves_over_real_sockets_loses_nothing(
         agreed(traded(chosen, tmp_path, at(account)), account)
     finally:
         account.end()
+
+
+@pytest.mark.parametrize("structure", ["vertical", "fly"])
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_package_is_left_leg_by_leg_where_nobody_takes_it_whole(
+    structure: str, seed: int, tmp_path: Path
+) -> None:
+    made, day, _ = busiest("demo_normal", {**EARLY, "desk.structures": [structure]})
+    rates = FaultRates(partial=0.5, drop_event=0.2, server_error_after=0.1)
+    account = kept((made, day), Faults(rates, seed) if seed else None)
+    try:
+        trader = traded((made, day), tmp_path, at(account))
+        agreed(trader, account)
+    finally:
+        account.end()
+    assert trader.trader.shell.machine.positions == {}
+    shorts = [n for _, body in bodies(tmp_path, "expired") for n in body["legs"] if n["held"] < 0]
+    assert shorts == [], "no short is left to the expiry"
 
 
 def test_one_trader_an_account_whatever_their_folders(

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
+from maxlib.data.chain_expiry import expires_at
 from maxlib.execution.alpaca.books import (
     Blocked,
     Correction,
@@ -33,7 +34,8 @@ from maxlib.execution.alpaca.orders import (
     state_of,
 )
 from maxlib.execution.alpaca.reasons import Complaint
-from maxlib.execution.alpaca.wire import BrokerOrder, TradeUpdate
+from maxlib.execution.alpaca.wire import BrokerOrder, TradeUpdate, contract
+from maxlib.market.calendar import from_ordinal
 
 
 class Accepted(NamedTuple):
@@ -201,7 +203,9 @@ def reconcile(
     if not remote.stable:
         found.append(Blocked("UNSTABLE", "the account kept changing while it was read"))
     else:
-        found += _positions(positions, remote.positions, vague, adopt=adopt)
+        # What has expired is gone from here at once, and from the broker some time before the next day.
+        gone = {name for name in {*positions, *remote.positions} if _expired(name, remote.taken_at)}
+        found += _positions(positions, remote.positions, vague | gone, adopt=adopt)
     return tuple(c for c in found if c not in local.blocks)
 
 
@@ -225,6 +229,11 @@ def _silence(tracked: Tracked, name: str, remote: Remote, lost_after_ns: int) ->
     if remote.taken_at - tracked.sent_at < lost_after_ns:
         return (QueryNeeded(name, "NOT_THERE_YET"),)
     return (StateMoved(name, tracked.state, "LOST", "", (), 0, "the broker does not know it"),)
+
+
+def _expired(symbol: str, now: int) -> bool:
+    found = contract(symbol)
+    return found is not None and expires_at(found.root, from_ordinal(found.expiry)) <= now
 
 
 def _positions(
