@@ -14,6 +14,7 @@ from maxlib.app.courier import Courier, CourierConfig, Desk
 from maxlib.app.fake_broker import FakeBroker
 from maxlib.core.errors import ConfigError
 from maxlib.engine.brokerage import BrokerShell
+from maxlib.engine.live import Venue
 from maxlib.engine.machine import MachineConfig
 from maxlib.engine.trader import Fills, Trader
 from maxlib.execution.alpaca.config import AlpacaConfig, Keys
@@ -49,18 +50,21 @@ class Broker(NamedTuple):
     fills: Fills
     connect: Connect | None = None
 
-    def check(self, config: MachineConfig, *, live: bool) -> None:
+    def check(self, config: MachineConfig, *, label: Venue) -> None:
         """Refuse what would go wrong later.
 
         Raises
         ------
         ConfigError
-            If the scenario, or a market that is not live, does not go with this broker.
+            If the scenario or the market does not go with this broker.
         """
-        if self.name == "alpaca" and not live:
+        if self.name == "alpaca" and label != "PAPER":
             raise ConfigError(
-                "--broker alpaca: a real paper account needs a live market; use --venue massive"
+                f"--broker alpaca: a paper account trades at today's prices, not at {label} ones; "
+                "use --venue massive without --delayed"
             )
+        if self.name == "fake" and label in ("PAPER", "DELAYED"):
+            raise ConfigError("--broker fake: its quotes are modelled; a live market needs another broker")
         minutes = config.exits.force_close_minutes
         if self.fills == "broker" and minutes < LAST_MINUTES:
             raise ConfigError(

@@ -444,7 +444,8 @@ def _tradable(
 
     chosen = scenario_file.load(scenario, scenario_file.parse_overrides(overrides))
     venues.venue(venue, delayed=delayed, quotes=quotes)
-    brokers.broker(broker).check(chosen.machine, live=venue == "massive")
+    label = venues.label_of_venue(venue, chosen, delayed=delayed)
+    brokers.broker(broker).check(chosen.machine, label=label)
     if speed is not None:
         venues.check_speed(speed)
     return chosen

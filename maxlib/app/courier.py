@@ -57,6 +57,9 @@ class CourierConfig(Config):
 class Desk(Protocol):
     """Who journals what the courier hears (`PaperTrader`)."""
 
+    def kill_switch(self) -> str:
+        """Why the kill switch is thrown, or ""."""
+
     def sending(self, order_id: str) -> None:
         """An order goes out."""
 
@@ -210,13 +213,26 @@ class Courier:
             async with asyncio.timeout(seconds):
                 while self._shell.outbox or self._in_the_air():
                     await self._flush()
-                    await self._cancel(self._in_the_air())
-                    await self._look()
-                    if self._in_the_air():
-                        await asyncio.sleep(min(1.0, self.config.poll_s))
+                    await self._ended(self._in_the_air)
         except TimeoutError:
             return False
         return True
+
+    async def withdraw(self, seconds: float) -> bool:
+        """Take back entries in the air, since nobody will watch them. False = some may still fill."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ended(lambda: [t for t in self._in_the_air() if t.order.purpose == "open"])
+        except TimeoutError:
+            return False
+        return True
+
+    async def _ended(self, which: Callable[[], list[Tracked]]) -> None:
+        while found := which():
+            await self._cancel(found)
+            await self._look()
+            if which():
+                await asyncio.sleep(min(1.0, self.config.poll_s))
 
     async def _work(self) -> None:
         while True:
@@ -239,7 +255,7 @@ class Courier:
                 if not self._shell.outbox:
                     return
                 order = self._shell.outbox[0].order
-                answer: Answer | None = self._barred(order) or await self._refusal(order)
+                answer: Answer | None = await self._refusal(order) or self._barred(order)
                 if answer is None:
                     self._desk.sending(order.id)
                     answer = await asyncio.to_thread(self._send, self._shell.books.orders[order.id])
@@ -255,8 +271,8 @@ class Courier:
         if order.purpose != "open":
             return None
         machine = self._shell.machine
-        if machine.halted:
-            return Refused(Complaint("INVALID", message="HALTED"))
+        if (switch := self._desk.kill_switch()) or machine.halted:
+            return Refused(Complaint("INVALID", message=f"HALTED {switch}".strip()))
         for denial in (machine.process, machine.feed, machine.broker):
             if denial is not None:
                 return Refused(Complaint("INVALID", message=denial.code))
@@ -284,6 +300,8 @@ class Courier:
     def _send(self, sent: Tracked) -> Answer:
         """In a thread: look at the lease once more, and send while it is held."""
         if self._lease is None:
+            if self._lease_folder is not None:
+                return Refused(Complaint("FORBIDDEN", message="the account's lease was never had"))
             return self._client.submit(sent.order, sent.limit_cents)
         with self._lease.sending() as fenced:
             if fenced is not None:

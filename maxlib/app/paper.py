@@ -88,7 +88,7 @@ class PaperTrader:
         told: Notifier | None = None,
     ) -> None:
         market = venue(scenario, folder, day, speed)
-        broker.check(scenario.machine, live=market.label in ("PAPER", "DELAYED"))
+        broker.check(scenario.machine, label=market.label)
         self.feed, self.folder = market.feed, market.folder
         self._level = market.level
         self._name = f"{scenario.name} on {market.day}"
@@ -197,6 +197,8 @@ class PaperTrader:
         request: Request = "resume" if name == "start" else name
         refused = self.session.ask(request, self.feed.clock, why)
         if refused is None:
+            if self._account is not None:
+                self._account.courier.wake()  # a halt takes back entries in the air
             self._tell_phase(why)
             if name == "stop":
                 self._stop.set()
@@ -446,6 +448,8 @@ class PaperTrader:
                 )
             account.courier.tell_connection()
             yield
+            if not await account.courier.withdraw(CONNECT_SECONDS):
+                self.alerts.tell(Event.RECONCILE_MISMATCH, "an entry may still fill, and nobody watches it")
         finally:
             waiting.cancel()
             carrying.cancel()
@@ -469,6 +473,11 @@ class PaperTrader:
             self.alerts.tell(
                 Event.RECONCILE_MISMATCH, "the day ends, and the broker has not ended every order"
             )
+
+    def kill_switch(self) -> str:
+        """Why the kill switch is thrown, or ""; looked at just before an entry goes out."""
+        found = self.switch.why()
+        return "" if found is None else f"kill switch: {found.reason}"
 
     def sending(self, order_id: str) -> None:
         """An order goes out."""

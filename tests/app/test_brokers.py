@@ -258,24 +258,26 @@ def test_a_broker_that_goes_away_bars_entries_and_is_heard_again_when_it_is_back
 
 
 @pytest.mark.parametrize(
-    ("name", "changes", "live", "said"),
+    ("name", "label", "minutes", "said"),
     [
-        ("house", {}, False, "--broker house: should be simulated, dry-run, fake or alpaca"),
-        ("alpaca", {}, False, "environment variable APCA_API_KEY_ID is not set"),
-        ("fake", {"exits.force_close_minutes": 5}, False, "force_close_minutes 5: should be at least 35"),
+        ("house", "SIMULATED", 35, "--broker house: should be simulated, dry-run, fake or alpaca"),
+        ("fake", "SIMULATED", 5, "force_close_minutes 5: should be at least 35"),
+        ("fake", "PAPER", 35, "--broker fake: its quotes are modelled"),
+        ("fake", "DELAYED", 35, "--broker fake: its quotes are modelled"),
+        ("alpaca", "REPLAY", 35, "trades at today's prices, not at REPLAY ones"),
+        ("alpaca", "DELAYED", 35, "trades at today's prices, not at DELAYED ones"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_sentence(
-    name: str, changes: dict[str, Any], live: bool, said: str
-) -> None:
-    made = scenario.load("demo_normal", changes)
-    with pytest.raises(ConfigError, match=re.escape(said)):
-        brokers.broker(name, {}).check(made.machine, live=live)
-
-
-def test_a_real_account_wants_a_live_market() -> None:
+def test_what_cannot_be_is_refused_in_a_sentence(name: str, label: Any, minutes: int, said: str) -> None:
+    made = scenario.load("demo_normal", {"exits.force_close_minutes": minutes})
     keys = {"APCA_API_KEY_ID": "k", "APCA_API_SECRET_KEY": "s"}
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        brokers.broker(name, keys).check(made.machine, label=label)
+
+
+def test_a_paper_account_wants_keys_and_todays_prices() -> None:
     made = scenario.load("demo_normal", {"exits.force_close_minutes": 35})
-    with pytest.raises(ConfigError, match="needs a live market"):
-        brokers.broker("alpaca", keys).check(made.machine, live=False)
-    brokers.broker("alpaca", keys).check(made.machine, live=True)
+    with pytest.raises(ConfigError, match="APCA_API_KEY_ID is not set"):
+        brokers.broker("alpaca", {})
+    keys = {"APCA_API_KEY_ID": "k", "APCA_API_SECRET_KEY": "s"}
+    brokers.broker("alpaca", keys).check(made.machine, label="PAPER")

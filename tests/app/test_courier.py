@@ -68,12 +68,14 @@ def test_an_entry_that_nothing_bars_goes_out_and_fills(scene: Scene) -> None:
     assert len(scene.account.venue.orders) == 1
 
 
-@pytest.mark.parametrize("bar", ["halt", "process", "feed", "broker", "late"])
+@pytest.mark.parametrize("bar", ["halt", "switch", "process", "feed", "broker", "late"])
 def test_an_entry_that_was_let_through_is_looked_at_once_more_before_it_goes_out(
-    scene: Scene, bar: str
+    scene: Scene, bar: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = scene.journaled.now
-    if bar == "halt":
+    if bar == "switch":
+        monkeypatch.setattr(scene.journaled, "kill_switch", lambda: "kill switch: enough")
+    elif bar == "halt":
         scene.trader.command("halt", now)
     elif bar == "process":
         scene.trader.process(Denial("JOURNAL_DOWN", 0.0, 1.0), now)
@@ -98,3 +100,34 @@ def test_an_exit_goes_out_whatever_bars_entries(scene: Scene) -> None:
     assert scene.states[1][1] == "FILLED"
     assert scene.shell.machine.positions == {}
     assert scene.account.venue.held == {}
+
+
+def test_a_halt_takes_back_an_entry_that_is_in_the_air(scene: Scene) -> None:
+    contract = scene.shell.outbox[0].order.contract
+    real = scene.account.market.quote
+    scene.account.market.quote = lambda c, ts: None if c == contract else real(c, ts)  # type: ignore[method-assign]
+    scene.settle()
+    assert scene.states == [("open", "WORKING")], "nobody offers"
+    scene.trader.command("halt", scene.journaled.now)
+    scene.settle()
+    scene.until(13)  # the venue takes a cancel on, and carries it out when its clock moves
+    assert scene.states == [("open", "CANCELED")]
+    assert scene.shell.machine.positions == {}
+
+
+def test_an_orderly_end_takes_back_entries_and_leaves_exits(scene: Scene) -> None:
+    contract = scene.shell.outbox[0].order.contract
+    real = scene.account.market.quote
+    scene.account.market.quote = lambda c, ts: None if c == contract else real(c, ts)  # type: ignore[method-assign]
+    scene.settle()
+    venue = scene.account.venue
+
+    async def leave() -> bool:
+        gone = asyncio.create_task(scene.courier.withdraw(20.0))
+        while not any(order.status == "pending_cancel" for order in venue.orders.values()):
+            await asyncio.sleep(0)
+        venue.advance(venue.now + SECOND)
+        return await gone
+
+    assert asyncio.run(leave())
+    assert scene.states == [("open", "CANCELED")]

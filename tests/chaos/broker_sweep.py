@@ -130,6 +130,9 @@ class Journaled:
     def now(self) -> int:
         return self.trader.last_bar.ts if self.trader.last_bar else 0
 
+    def kill_switch(self) -> str:
+        return ""
+
     def sending(self, order_id: str) -> None:
         self.trader.sending(order_id, self.now)
 
