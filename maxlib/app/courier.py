@@ -57,6 +57,9 @@ class CourierConfig(Config):
 class Desk(Protocol):
     """Who journals what the courier hears (`PaperTrader`)."""
 
+    def halted(self) -> str:
+        """Why nobody may enter at this moment, after a look at the kill switch; "" = one may."""
+
     def sending(self, order_id: str) -> None:
         """An order goes out."""
 
@@ -239,7 +242,9 @@ class Courier:
                 if not self._shell.outbox:
                     return
                 order = self._shell.outbox[0].order
-                answer: Answer | None = self._too_old(order) or await self._refusal(order)
+                answer: Answer | None = (
+                    self._too_old(order) or await self._refusal(order) or self._halted(order)
+                )
                 if answer is None:
                     self._desk.sending(order.id)
                     answer = await asyncio.to_thread(self._send, self._shell.books.orders[order.id])
@@ -254,6 +259,11 @@ class Courier:
             return None
         told = f"decided {age:.0f} s ago, at most {self.config.entry_age_s:g} s are allowed"
         return Refused(Complaint("INVALID", message=told))
+
+    def _halted(self, order: Order) -> Refused | None:
+        """The last look before an entry goes out: much may have happened since it was decided."""
+        why = self._desk.halted() if order.purpose == "open" else ""
+        return Refused(Complaint("INVALID", message=why)) if why else None
 
     async def _refusal(self, order: Order) -> Refused | None:
         """Why the account cannot carry an entry; buying power that nobody told is none."""

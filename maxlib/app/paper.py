@@ -470,6 +470,14 @@ class PaperTrader:
                 Event.RECONCILE_MISMATCH, "the day ends, and the broker has not ended every order"
             )
 
+    def halted(self) -> str:
+        """Why nobody may enter at this moment: the kill switch, a halt, or the process itself."""
+        self._obey()
+        machine = self.trader.shell.machine
+        if machine.halted or self.session.killed:
+            return self.session.killed or "halted"
+        return "" if machine.process is None else machine.process.code
+
     def sending(self, order_id: str) -> None:
         """An order goes out."""
         self.trader.sending(order_id, self.feed.clock)
