@@ -57,8 +57,8 @@ class CourierConfig(Config):
 class Desk(Protocol):
     """Who journals what the courier hears (`PaperTrader`)."""
 
-    def halted(self) -> str:
-        """Why nobody may enter at this moment, after a look at the kill switch; "" = one may."""
+    def look(self) -> None:
+        """Look at the kill switch; one that is thrown halts."""
 
     def sending(self, order_id: str) -> None:
         """An order goes out."""
@@ -242,8 +242,9 @@ class Courier:
                 if not self._shell.outbox:
                     return
                 order = self._shell.outbox[0].order
+                # Once more at the last moment: the account takes its time to answer.
                 answer: Answer | None = (
-                    self._too_old(order) or await self._refusal(order) or self._halted(order)
+                    self._barred(order) or await self._refusal(order) or self._barred(order)
                 )
                 if answer is None:
                     self._desk.sending(order.id)
@@ -252,18 +253,25 @@ class Courier:
             if isinstance(answer, Refused) and answer.complaint.reconcile:
                 await self._look()
 
-    def _too_old(self, order: Order) -> Refused | None:
-        """Nobody enters on a decision of the past, as after a restart. Who leaves does so late."""
+    def _barred(self, order: Order) -> Refused | None:
+        """Looked at just before the order goes out: what was let through may be barred by now.
+
+        Nobody enters on a decision of the past either, as after a restart. Who leaves does so late.
+        """
+        if order.purpose != "open":
+            return None
+        self._desk.look()
+        machine = self._shell.machine
+        if machine.halted:
+            return Refused(Complaint("INVALID", message="HALTED"))
+        for denial in (machine.process, machine.feed, machine.broker):
+            if denial is not None:
+                return Refused(Complaint("INVALID", message=denial.code))
         age = (self._clock() - order.ts) / _NS
-        if order.purpose != "open" or age <= self.config.entry_age_s:
+        if age <= self.config.entry_age_s:
             return None
         told = f"decided {age:.0f} s ago, at most {self.config.entry_age_s:g} s are allowed"
         return Refused(Complaint("INVALID", message=told))
-
-    def _halted(self, order: Order) -> Refused | None:
-        """The last look before an entry goes out: much may have happened since it was decided."""
-        why = self._desk.halted() if order.purpose == "open" else ""
-        return Refused(Complaint("INVALID", message=why)) if why else None
 
     async def _refusal(self, order: Order) -> Refused | None:
         """Why the account cannot carry an entry; buying power that nobody told is none."""

@@ -470,13 +470,9 @@ class PaperTrader:
                 Event.RECONCILE_MISMATCH, "the day ends, and the broker has not ended every order"
             )
 
-    def halted(self) -> str:
-        """Why nobody may enter at this moment: the kill switch, a halt, or the process itself."""
+    def look(self) -> None:
+        """Look at the kill switch, before an entry goes out."""
         self._obey()
-        machine = self.trader.shell.machine
-        if machine.halted or self.session.killed:
-            return self.session.killed or "halted"
-        return "" if machine.process is None else machine.process.code
 
     def sending(self, order_id: str) -> None:
         """An order goes out."""

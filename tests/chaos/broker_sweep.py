@@ -136,8 +136,8 @@ class Journaled:
     def heard(self, said: Correction) -> None:
         self.trader.heard(said, self.now)
 
-    def halted(self) -> str:
-        return ""
+    def look(self) -> None:
+        pass
 
     def connection(self, denial: Denial | None, why: str) -> None:
         raise AssertionError("there is no stream here")

@@ -1,0 +1,100 @@
+"""What the courier looks at just before an order goes out. The account is a fake without sockets."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import requests
+
+from maxlib.app.courier import Courier
+from maxlib.engine.brokerage import BrokerShell
+from maxlib.engine.trader import Trader
+from maxlib.execution.alpaca.fake import FAKE_KEYS
+from maxlib.risk.sizing import Denial
+from tests.chaos.broker_sweep import HERE, PATIENT, Account, Journaled, trader
+from tests.chaos.kill_sweep import day
+from tests.execution.alpaca.bench import InProcess
+
+BARS = day()  # it signals at 09:40
+SECOND = 1_000_000_000
+
+
+class Scene:
+    """A trader, its courier, and the account."""
+
+    def __init__(self, folder: Path) -> None:
+        self.account = Account(None)
+        self.trader: Trader = trader(folder)
+        assert isinstance(self.trader.shell, BrokerShell)
+        self.shell = self.trader.shell
+        self.journaled = Journaled(self.trader)
+        session = requests.Session()
+        session.mount("http://", InProcess(self.account.api))
+        self.late = 0
+        self.courier = Courier(
+            self.shell, self.journaled, HERE, FAKE_KEYS,
+            clock=lambda: self.journaled.now + self.late * SECOND, since=0,
+            lease_folder=None, courier=PATIENT, session=session,
+        )  # fmt: skip
+
+    def until(self, bars: int, *, settle: bool = True) -> None:
+        first = 0 if self.trader.last_bar is None else int((BARS["ts"] <= self.trader.last_bar.ts).sum())
+        for i in range(first, bars):
+            self.trader.bar(BARS[i : i + 1])
+            assert self.trader.last_bar is not None
+            self.account.answer("see", self.trader.last_bar, self.trader.sigma)
+            if settle:
+                self.settle()
+
+    def settle(self) -> None:
+        asyncio.run(self.courier.settled())
+
+    @property
+    def states(self) -> list[tuple[str, str]]:
+        return [(t.order.purpose, t.state) for t in self.shell.books.orders.values()]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    made = Scene(tmp_path)
+    made.until(11, settle=False)
+    assert made.states == [("open", "INTENT")]
+    return made
+
+
+def test_an_entry_that_nothing_bars_goes_out_and_fills(scene: Scene) -> None:
+    scene.settle()
+    assert scene.states == [("open", "FILLED")]
+    assert len(scene.account.venue.orders) == 1
+
+
+@pytest.mark.parametrize("bar", ["halt", "process", "feed", "broker", "late"])
+def test_an_entry_that_was_let_through_is_looked_at_once_more_before_it_goes_out(
+    scene: Scene, bar: str
+) -> None:
+    now = scene.journaled.now
+    if bar == "halt":
+        scene.trader.command("halt", now)
+    elif bar == "process":
+        scene.trader.process(Denial("JOURNAL_DOWN", 0.0, 1.0), now)
+    elif bar == "feed":
+        scene.trader.feed(Denial("FEED_DOWN", 0.0, 1.0), now)
+    elif bar == "broker":
+        scene.trader.connection(Denial("BROKER_DOWN", 0.0, 1.0), now)
+    else:
+        scene.late = 91  # seconds; 90 are allowed
+    scene.settle()
+    assert scene.states == [("open", "REFUSED")]
+    assert scene.account.venue.orders == {}, "the broker never saw it"
+    assert scene.shell.machine.positions == {}
+
+
+def test_an_exit_goes_out_whatever_bars_entries(scene: Scene) -> None:
+    scene.settle()
+    scene.trader.command("halt", scene.journaled.now)
+    scene.trader.feed(Denial("FEED_DOWN", 0.0, 1.0), scene.journaled.now)
+    scene.late = 600
+    scene.until(40)
+    assert scene.states[1][1] == "FILLED"
+    assert scene.shell.machine.positions == {}
+    assert scene.account.venue.held == {}
