@@ -57,8 +57,8 @@ class CourierConfig(Config):
 class Desk(Protocol):
     """Who journals what the courier hears (`PaperTrader`)."""
 
-    def kill_switch(self) -> str:
-        """Why the kill switch is thrown, or ""."""
+    def look(self) -> None:
+        """Look at the kill switch; one that is thrown halts."""
 
     def sending(self, order_id: str) -> None:
         """An order goes out."""
@@ -255,7 +255,10 @@ class Courier:
                 if not self._shell.outbox:
                     return
                 order = self._shell.outbox[0].order
-                answer: Answer | None = await self._refusal(order) or self._barred(order)
+                # Once more at the last moment: the account takes its time to answer.
+                answer: Answer | None = (
+                    self._barred(order) or await self._refusal(order) or self._barred(order)
+                )
                 if answer is None:
                     self._desk.sending(order.id)
                     answer = await asyncio.to_thread(self._send, self._shell.books.orders[order.id])
@@ -270,9 +273,10 @@ class Courier:
         """
         if order.purpose != "open":
             return None
+        self._desk.look()
         machine = self._shell.machine
-        if (switch := self._desk.kill_switch()) or machine.halted:
-            return Refused(Complaint("INVALID", message=f"HALTED {switch}".strip()))
+        if machine.halted:
+            return Refused(Complaint("INVALID", message="HALTED"))
         for denial in (machine.process, machine.feed, machine.broker):
             if denial is not None:
                 return Refused(Complaint("INVALID", message=denial.code))

@@ -474,10 +474,9 @@ class PaperTrader:
                 Event.RECONCILE_MISMATCH, "the day ends, and the broker has not ended every order"
             )
 
-    def kill_switch(self) -> str:
-        """Why the kill switch is thrown, or ""; looked at just before an entry goes out."""
-        found = self.switch.why()
-        return "" if found is None else f"kill switch: {found.reason}"
+    def look(self) -> None:
+        """Look at the kill switch, before an entry goes out."""
+        self._obey()
 
     def sending(self, order_id: str) -> None:
         """An order goes out."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from maxlib.app.courier import Courier
 from maxlib.app.paper import PaperTrader
 from maxlib.engine.brokerage import BrokerShell
 from maxlib.execution.alpaca.books import FillImported
@@ -21,6 +22,7 @@ from maxlib.execution.alpaca.fake_venue import Denied, FakeVenue
 from maxlib.journal.store import read
 from maxlib.market.calendar import ordinal
 from maxlib.market.contract import Contract
+from maxlib.ops.killswitch import KillSwitch
 from maxlib.research import scenario
 from tests.app.test_brokers import EARLY, agreed, at, bodies, kept, traded
 from tests.app.test_paper import busiest
@@ -218,3 +220,35 @@ def test_row_62_without_buying_power_nothing_is_sent(
     refused = [json.loads(e.body) for e in read(tmp_path / "journal.sqlite") if e.kind == "rejected"]
     assert refused
     assert len(refused) == len(bodies(tmp_path, "order"))
+
+
+@pytest.mark.parametrize("moment", ["before", "asked"])
+def test_row_68_a_kill_switch_thrown_on_the_way_stops_the_order_before_it_is_sent(
+    moment: str,
+    chosen: tuple[scenario.Scenario, str],
+    tmp_path: Path,
+    submits: Counter[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    switch = KillSwitch(tmp_path / "kill.json")
+    refusal = Courier._refusal
+
+    async def asked(self: Courier, order: Any) -> Any:
+        if moment == "before":
+            switch.throw("enough", "another process")
+        found = await refusal(self, order)  # it asks the account how much it has to spend
+        switch.throw("enough", "another process")
+        return found
+
+    monkeypatch.setattr(Courier, "_refusal", asked)
+    account = kept(chosen)
+    try:
+        trader = traded(chosen, tmp_path, at(account))
+    finally:
+        account.end()
+    assert not submits
+    assert len(bodies(tmp_path, "order")) == 1, "the first order was decided, and the last"
+    assert [body["code"] for _, body in bodies(tmp_path, "rejected")] == ["REFUSED"]
+    assert "enough" in bodies(tmp_path, "command")[0][1]["why"]
+    assert {body["code"] for _, body in bodies(tmp_path, "denied")} == {"HALTED"}
+    assert not trader.trader.shell.machine.positions

@@ -1,6 +1,7 @@
 """What the courier looks at just before an order goes out. The account is a fake without sockets."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,8 @@ def test_an_entry_that_was_let_through_is_looked_at_once_more_before_it_goes_out
 ) -> None:
     now = scene.journaled.now
     if bar == "switch":
-        monkeypatch.setattr(scene.journaled, "kill_switch", lambda: "kill switch: enough")
+        halt = partial(scene.trader.command, "halt", now)
+        monkeypatch.setattr(scene.journaled, "look", halt)  # as the process does when it finds the file
     elif bar == "halt":
         scene.trader.command("halt", now)
     elif bar == "process":

@@ -283,6 +283,34 @@ def test_a_supervised_trader_comes_back_from_a_kill_and_loses_nothing(
     assert decisions(read(tmp_path / "journal.sqlite")) == decisions(whole)
 
 
+def test_row_70_killed_while_halted_it_is_halted_when_it_is_back(
+    undisturbed: tuple[str, list[Entry]], tmp_path: Path
+) -> None:
+    day, _ = undisturbed
+
+    def status() -> dict[str, Any]:
+        told = wait_for(lambda: address(tmp_path))
+        mine = {"authorization": f"Bearer {told['token']}"}
+        found: dict[str, Any] = requests.get(told["url"] + "/status", timeout=20, headers=mine).json()
+        return found
+
+    for n in range(3):
+        process = subprocess.Popen(command(day, tmp_path, 600)[:-1], stdout=subprocess.DEVNULL)
+        try:
+            told = wait_for(lambda: (now := address(tmp_path)) and now["pid"] == process.pid and now)  # noqa: B023
+            mine = {"authorization": f"Bearer {told['token']}"}
+            wait_for(lambda: requests.get(told["url"] + "/health", timeout=20).ok)  # noqa: B023
+            if n == 0:
+                asked = requests.post(told["url"] + "/halt", timeout=20, headers=mine, json={"why": "lunch"})
+                assert asked.json()["done"]
+            assert status()["phase"] == "HALTED"
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    commands = [json.loads(e.body)["name"] for e in read(tmp_path / "journal.sqlite") if e.kind == "command"]
+    assert commands == ["halt"]
+
+
 def test_a_supervised_trader_that_refuses_is_not_started_again(
     undisturbed: tuple[str, list[Entry]], tmp_path: Path
 ) -> None:

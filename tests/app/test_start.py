@@ -48,6 +48,20 @@ def test_a_recovery_that_takes_minutes_shows_life_all_along(
     assert max(ages) < 10 < Policy().stale_s
 
 
+def test_row_10_four_bad_snapshots_are_passed_over_and_the_journal_is_run_through(tmp_path: Path) -> None:
+    chosen = scenario.load("demo_normal", SHORT)
+    first = traded(chosen, "", tmp_path)
+    bad = sorted((tmp_path / "snapshots").iterdir())
+    assert len(bad) == 4
+    for snapshot in bad:
+        snapshot.write_bytes(snapshot.read_bytes()[:-40])
+    again = PaperTrader(chosen, tmp_path, day=str(first.settings["day"]), speed=0)
+    again.trader.close()
+    assert len(again.trader.recovery.problems) == 4
+    assert again.trader.recovery.snapshot == 0
+    assert again.trader.state_hash == first.trader.state_hash
+
+
 def test_a_broker_that_does_not_answer_at_the_start_is_waited_for_with_signs_of_life(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

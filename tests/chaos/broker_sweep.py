@@ -130,14 +130,14 @@ class Journaled:
     def now(self) -> int:
         return self.trader.last_bar.ts if self.trader.last_bar else 0
 
-    def kill_switch(self) -> str:
-        return ""
-
     def sending(self, order_id: str) -> None:
         self.trader.sending(order_id, self.now)
 
     def heard(self, said: Correction) -> None:
         self.trader.heard(said, self.now)
+
+    def look(self) -> None:
+        pass
 
     def connection(self, denial: Denial | None, why: str) -> None:
         raise AssertionError("there is no stream here")
