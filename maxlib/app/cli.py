@@ -602,6 +602,14 @@ def doctor(
 
 
 @app.command()
+def end(folder: Annotated[Path, typer.Argument(help="A trader's folder, in which none runs.")]) -> None:
+    """End a past day whose trader did not. Its account can then go on; nothing is sent."""
+    from maxlib.app import ending
+
+    print(ending.end(folder))
+
+
+@app.command()
 def report(
     folders: Annotated[
         list[Path],

@@ -26,11 +26,11 @@ from maxlib.app.alerts import Alerts, notifier
 from maxlib.app.api import Asked, Events, application
 from maxlib.app.brokers import SIMULATED, Account, Broker
 from maxlib.app.feeds import BEAT_SECONDS, Condition, Gap, Minute, StreamFeed, TapeFeed, Word
-from maxlib.app.venues import Market, Open, tape
+from maxlib.app.venues import Market, Open, first_entry, tape
 from maxlib.core.config import config_hash
 from maxlib.core.errors import ConfigError, DataError
 from maxlib.core.files import write_atomic
-from maxlib.engine.account import JOURNAL, Carried, ended, newest
+from maxlib.engine.account import KILL_SWITCH, Carried, ended, newest
 from maxlib.engine.backtest import to_bar
 from maxlib.engine.live import LiveSession, Request
 from maxlib.engine.replay import prior_close
@@ -116,7 +116,7 @@ class PaperTrader:
             simulated=market.simulated,
             fills=broker.fills,
             quotes=market.quotes,
-            carried=self._carried(after, market),
+            carried=self._carried(after, market, broker.name),
             history=market.history,
             alive=self._recovering,
         )
@@ -130,7 +130,7 @@ class PaperTrader:
             self.feed.clock = self.trader.last_bar.ts
         if isinstance(self.feed, StreamFeed) and self.feed.chain is not None:
             self.feed.chain.held = self.trader.held_strikes
-        self.switch = KillSwitch(self.folder / "kill.json")
+        self.switch = KillSwitch(self.folder / KILL_SWITCH)
         self.events = Events()
         self.alerts = Alerts(told or notifier(self.folder / "notices", market.label), self.session)
         self._standing = market.speed == 0
@@ -150,12 +150,17 @@ class PaperTrader:
         if self._dog is not None:
             self._dog.feed()
 
-    def _carried(self, after: str, market: Market) -> Carried | None:
-        if not after or (self.folder / JOURNAL).exists():
+    def _carried(self, after: str, market: Market, broker: str) -> Carried | None:
+        """The account that goes on, at the first start only; a kill switch that was thrown stays thrown."""
+        if not after or first_entry(self.folder) is not None:
             return None
         if after == "last":
-            return newest(self.folder, market.day, market.label)
-        return ended(Path(after), market.label)
+            found = newest(self.folder, market.day, market.label, broker)
+        else:
+            found = ended(Path(after), market.label, broker)
+        if found is not None and found.killed:
+            KillSwitch(self.folder / KILL_SWITCH).throw(found.killed, f"of {found.day}")
+        return found
 
     @property
     def recovery_sentence(self) -> str:

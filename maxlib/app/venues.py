@@ -211,7 +211,7 @@ def massive(
     symbol = scenario.machine.symbol
     level = _level(scenario, _vix_of(scenario))
     identity: dict[str, Any] = {"label": kind, "day": str(today), "venue": "massive"}
-    first, history = _first_entry(where), None
+    first, history = first_entry(where), None
     price: float | None = None
     if first is None:
         client = MassiveRest(config, key, clock=now)
@@ -273,10 +273,11 @@ def check_speed(speed: float) -> float:
     return speed
 
 
-def _first_entry(folder: Path) -> dict[str, Any] | None:
+def first_entry(folder: Path) -> dict[str, Any] | None:
     """What a journal was begun with; None = it was not begun."""
     path = folder / "journal.sqlite"
-    entries = read(path) if path.exists() else []
+    begun = path.exists() and path.stat().st_size > 0
+    entries = read(path) if begun else []
     return json.loads(entries[0].body) if entries else None
 
 

@@ -9,14 +9,15 @@ program or configuration is found at the first entry that differs.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from maxlib.core.canonical import canonical
 from maxlib.core.errors import InvariantError
 from maxlib.journal.chain import Entry, Journal, link
-from maxlib.journal.errors import HaltEntriesError
+from maxlib.journal.errors import HaltEntriesError, StopTradingError
 from maxlib.journal.store import JournalFile
 
 
@@ -43,9 +44,9 @@ class DurableJournal(Journal):
         self._recorded = recorded
         self._file = file
         self._pending: list[Entry] = []
-        self.refused: HaltEntriesError | None = None
-        """Why the file did not take what was appended. From then on nothing is: a trader that decided on
-        has to go back to what is durable (`Trader.recover`)."""
+        self.refused: HaltEntriesError | StopTradingError | None = None
+        """Why nothing is taken any more. After HaltEntriesError, the file took no entry, a trader has to go
+        back to what is durable (`Trader.recover`); after StopTradingError the process has to end."""
 
     @property
     def next_recorded(self) -> Entry | None:
@@ -60,8 +61,8 @@ class DurableJournal(Journal):
         ------
         InvariantError
             If the run does not repeat what was recorded.
-        HaltEntriesError
-            If an earlier entry was refused.
+        HaltEntriesError, StopTradingError
+            If an earlier entry was refused, or an earlier input failed half-way.
         """
         if self.refused is not None:
             raise self.refused
@@ -86,7 +87,7 @@ class DurableJournal(Journal):
         HaltEntriesError
             If it cannot be written now; `refused` says so from then on.
         StopTradingError
-            If the disk fails.
+            If the disk fails, or an earlier input failed half-way.
         """
         if self.refused is not None:
             raise self.refused
@@ -97,6 +98,31 @@ class DurableJournal(Journal):
                 self.refused = error
                 del self.entries[-len(self._pending) :]
                 raise
+            self._pending = []
+
+    @contextlib.contextmanager
+    def whole(self) -> Iterator[None]:
+        """Around an input and all that follows from it: it is recorded whole, or nothing is after it.
+
+        A state that failed half-way is in no record, and what it did next could not be repeated: it
+        would keep every later start from recovering.
+        """
+        behind = len(self.entries)
+        try:
+            yield
+        except BaseException as error:
+            if self.refused is None and len(self.entries) != behind:
+                self._spoil(error)
+            raise
+
+    def _spoil(self, error: BaseException) -> None:
+        at = self.entries[-1]
+        self.refused = StopTradingError(
+            f"journal entry {at.seq} ({at.kind}): what follows from it failed ({type(error).__name__}), so "
+            "nothing more is recorded: start anew"
+        )
+        if self._pending:
+            del self.entries[-len(self._pending) :]
             self._pending = []
 
     def answer(self, order: str) -> tuple[Entry, dict[str, Any]] | None:

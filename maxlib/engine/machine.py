@@ -124,6 +124,8 @@ class Machine:
         """Why the broker lets nobody enter; None = it is well. Restored by the shell that talks to it."""
         self.guard: Guard | None = None
         """Made at the first event that it is asked about, since it begins with a trading day."""
+        self._unguarded: dict[str, Any] | None = None
+        """What a guard of earlier days had counted, kept while there is none."""
 
     @property
     def equity_cents(self) -> int:
@@ -550,12 +552,17 @@ class Machine:
 
     # --- state
 
-    def carry(self, cash_cents: int, guard: dict[str, Any] | None) -> None:
-        """Begin with an account of an earlier day: its cash, and what its guard counted."""
+    def carry(self, cash_cents: int, guard: dict[str, Any] | None, *, halted: bool = False) -> None:
+        """Begin with an account of an earlier day: its cash, what its guard counted, and a halt."""
         self.ledger.start_cents = self.ledger.cash_cents = cash_cents
-        if guard is not None and self.config.guard is not None:
-            self.guard = Guard(self.config.guard, cash_cents, 0)
-            self.guard.restore(guard)
+        self.halted = halted
+        self._guard_in(guard, cash_cents)
+
+    def _guard_in(self, state: dict[str, Any] | None, start_cents: int) -> None:
+        if state is not None and self.config.guard is not None:
+            self.guard = Guard(self.config.guard, start_cents, 0)
+            self.guard.restore(state)
+        self._unguarded = state if self.config.guard is None else None
 
     def snapshot(self) -> str:
         """All state as canonical JSON; `restore` continues from it."""
@@ -566,7 +573,7 @@ class Machine:
             "denials": self.denials, "signals": self.signals, "entered": self.entered,
             "last_exit": self.last_exit, "halted": self.halted, "feed": self.feed,
             "process": self.process,
-            "guard": None if self.guard is None else self.guard.snapshot(),
+            "guard": self._unguarded if self.guard is None else self.guard.snapshot(),
             "trades": [numbers(t) for t in self.trades],
             "positions": [position_out(p) for p in self.positions.values()],
         })  # fmt: skip
@@ -581,10 +588,7 @@ class Machine:
         self.last_exit, self.halted = state["last_exit"], state["halted"]
         self.feed = None if state["feed"] is None else Denial(*state["feed"])
         self.process = None if state["process"] is None else Denial(*state["process"])
-        if state["guard"] is not None:
-            assert self.config.guard is not None
-            self.guard = Guard(self.config.guard, self.ledger.start_cents, 0)
-            self.guard.restore(state["guard"])
+        self._guard_in(state["guard"], self.ledger.start_cents)
         self.trades = [trade_in(row) for row in state["trades"]]
         self.positions = {row["number"]: position_in(row) for row in state["positions"]}
 

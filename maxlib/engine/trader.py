@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Concatenate, Final, Literal, NamedTuple, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,6 +124,20 @@ class LiveShell(Shell):
         self._execute(self.machine.handle(event), bar, sigma, market if opening else None)
 
 
+_P = ParamSpec("_P")
+
+
+def _whole(take: Callable[Concatenate[Trader, _P], None]) -> Callable[Concatenate[Trader, _P], None]:
+    """Of an input that fails half-way nothing more is recorded (`DurableJournal.whole`)."""
+
+    @functools.wraps(take)
+    def taken(self: Trader, /, *args: _P.args, **named: _P.kwargs) -> None:
+        with self.journal.whole():
+            take(self, *args, **named)
+
+    return taken
+
+
 class Trader:
     """One account, one strategy, one journal.
 
@@ -215,6 +230,7 @@ class Trader:
 
     # --- inputs
 
+    @_whole
     def bar(self, rows: Rows, level: float | None = None, quotes: Snapshot | None = None) -> None:
         """A bar is complete (an array of length one). Durable, with all that follows, when this returns.
 
@@ -258,6 +274,7 @@ class Trader:
             raise InvariantError("this trader's quotes are modelled: a snapshot of the chain is not for it")
         return desk
 
+    @_whole
     def command(self, name: Command, ts: int, why: str = "") -> None:
         """Halt: no order that adds risk. Resume: they may be sent again. Survives a restart.
 
@@ -280,41 +297,48 @@ class Trader:
             raise InvariantError("this trader fills its own orders: there is no broker to hear")
         return self.shell
 
+    @_whole
     def heard(self, said: Correction, ts: int) -> None:
         """The broker told something. Durable, with all that follows, when this returns."""
         self.journal.append(ts, "broker", correction_out(said))
         self._brokerage.hear(said, ts, self.last_bar, self.sigma)
         self.journal.commit()
 
+    @_whole
     def connection(self, denial: Denial | None, ts: int, why: str = "") -> None:
         """The broker can be heard (None), or cannot; no bar says so, so it is an input too."""
         self.journal.append(ts, "broker", {"what": "connection", **_denial_out(denial), "why": why})
         self._brokerage.connection(denial)
         self.journal.commit()
 
+    @_whole
     def sending(self, order_id: str, ts: int) -> None:
         """An order goes out now. Durable first: after a kill the broker is asked for it, not told twice."""
         self.journal.append(ts, "broker", {"what": "sent", "order": order_id})
         self._brokerage.sending(order_id, ts)
         self.journal.commit()
 
+    @_whole
     def leased(self, token: int, ts: int) -> None:
         """The account's lease is held, with this fence token."""
         self.journal.append(ts, "broker", {"what": "lease", "token": token})
         self.journal.commit()
 
+    @_whole
     def feed(self, denial: Denial | None, ts: int, why: str = "") -> None:
         """What the feed lets nobody enter for, None = it is well. No bar says so, so it is an input too."""
         self.journal.append(ts, "feed", {**_denial_out(denial), "why": why})
         self.shell.machine.feed = denial
         self.journal.commit()
 
+    @_whole
     def process(self, denial: Denial | None, ts: int, why: str = "") -> None:
         """What this process lets nobody enter for, as a disk that was full; None = it is well."""
         self.journal.append(ts, "process", {**_denial_out(denial), "why": why})
         self.shell.machine.process = denial
         self.journal.commit()
 
+    @_whole
     def vitals(self, seen: Vitals) -> None:
         """A monitor measured; for the guard's health checks. Before the first bar nothing is guarded."""
         if self.last_bar is not None:
@@ -323,6 +347,7 @@ class Trader:
             self.shell.tell(Checked(self.last_bar, seen), self.sigma)
             self.journal.commit()
 
+    @_whole
     def error(self, what: str, ts: int) -> None:
         """Feed, broker or program failed; for the guard's breaker."""
         if self.last_bar is not None:
@@ -330,11 +355,13 @@ class Trader:
             self.shell.tell(Erred(self.last_bar, ts, what), self.sigma)
             self.journal.commit()
 
+    @_whole
     def gap(self, start: int, end: int, ts: int) -> None:
         """Regular minutes from `start` to `end`, UTC ns, are missing for good. It changes no decision."""
         self.journal.append(ts, "gap", {"start": start, "end": end})
         self.journal.commit()
 
+    @_whole
     def finish(self) -> None:
         """Leave everything at the last bar; for a tape that ends."""
         if self.last_bar is None:
@@ -343,6 +370,9 @@ class Trader:
         self.shell.finish(self.last_bar, self.sigma)
         self.finished = True
         self.journal.commit()
+        if self.journal.next_recorded is None:
+            with contextlib.suppress(HaltEntriesError):  # then the close does it, or `maxtrader end`
+                self._snapshots.write(self._state(), len(self.journal.entries), self.journal.head)
 
     def recover(self) -> None:
         """Go back to what is durable, as a start does, after the journal took no entry.
@@ -413,7 +443,8 @@ class Trader:
 
     def _carry(self, carried: dict[str, Any] | None) -> None:
         if carried is not None:
-            self.shell.machine.carry(carried["cash_cents"], carried["guard"])
+            machine = self.shell.machine
+            machine.carry(carried["cash_cents"], carried["guard"], halted=carried["halted"])
 
     def _restore(self, state: dict[str, Any]) -> None:
         machine = self.shell.machine

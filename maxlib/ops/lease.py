@@ -18,7 +18,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -117,13 +117,20 @@ class Lease:
             yield self._standing() if held else self._busy()
 
     def release(self) -> None:
-        """Give the lease back; the next trader need not wait for it to run out."""
-        with self._lock.held() as held:
-            if held and self._standing() is None:
-                with contextlib.suppress(DataError):  # then it runs out by itself
-                    _write(self._path, self._grant.model_copy(update={"released": True}))
-            self._lost = self._lost or Refused(f"{self._label()} was given back")
+        """Give the lease back; the next trader need not wait for it to run out.
+
+        Nothing is sent under it any more. While an order is still on its way in another thread, the
+        lease is held; it is given back by whoever sent that, when it is out.
+        """
+        if self._lost is None:
+            self._lost = Refused(f"{self._label()} was given back")
+            self._lock.close(self._give_back)
         self._lock.close()
+
+    def _give_back(self) -> None:
+        if self._fenced() is None:
+            with contextlib.suppress(DataError):  # then it runs out by itself
+                _write(self._path, self._grant.model_copy(update={"released": True}))
 
     def _standing(self) -> Refused | None:
         """Whether this lease still stands; once it did not, it never does again."""
@@ -268,6 +275,7 @@ class _Lock:
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._guard = threading.Lock()
         self._depth = 0
+        self._last: Callable[[], None] | None = None
 
     @contextlib.contextmanager
     def held(self) -> Iterator[bool]:
@@ -279,11 +287,22 @@ class _Lock:
             if got:
                 self._drop()
 
-    def close(self) -> None:
+    def close(self, last: Callable[[], None] = lambda: None) -> None:
+        """Do a last thing under the lock, and close it; while it is held, its last holder does both."""
         with self._guard:
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
+            if self._fd < 0 or self._last is not None:
+                return
+            self._last = last
+            if self._depth == 0:
+                self._end(locked=self._flock())
+
+    def _end(self, *, locked: bool) -> None:
+        try:
+            if locked and self._last is not None:
+                self._last()
+        finally:
+            os.close(self._fd)
+            self._fd = -1
 
     def _take(self) -> bool:
         with self._guard:
@@ -309,5 +328,9 @@ class _Lock:
     def _drop(self) -> None:
         with self._guard:
             self._depth -= 1
-            if self._depth == 0 and self._fd >= 0:
+            if self._depth > 0:
+                return
+            if self._last is not None:
+                self._end(locked=True)
+            else:
                 fcntl.flock(self._fd, fcntl.LOCK_UN)

@@ -20,10 +20,11 @@ import numpy as np
 import pytest
 
 from maxlib.app import runner
+from maxlib.app.brokers import state_folder
 from maxlib.app.cli import main
 from maxlib.app.doctor import machine, outside
 from maxlib.app.doctor.examine import Vendors, examine
-from maxlib.app.doctor.folder import JOURNAL, LEASE, TraderFolder
+from maxlib.app.doctor.folder import JOURNAL, TraderFolder
 from maxlib.app.doctor.line import Line, ask, table
 from maxlib.app.paper import ADDRESS, PaperTrader
 from maxlib.core.canonical import canonical
@@ -39,7 +40,7 @@ from maxlib.ops.backends import Memory
 from maxlib.ops.clock import Clock
 from maxlib.ops.heartbeat import Heart
 from maxlib.ops.killswitch import KillSwitch
-from maxlib.ops.lease import Lease, acquire, read_grant
+from maxlib.ops.lease import Lease, acquire
 from maxlib.ops.supervision import State
 from maxlib.ops.supervisor import HEARTBEAT, STATE
 from maxlib.ops.text import Masker
@@ -70,6 +71,12 @@ def traded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(traded: Path, tmp_path: Path) -> Path:
     return shutil.copytree(traded, tmp_path / "trader")
+
+
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases of traders that really run here are nothing to these tests."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture
@@ -430,29 +437,35 @@ def test_a_thrown_kill_switch_fails_with_its_reason(folder: Path) -> None:
     failed(look(folder, "kill switch"), "thrown:")
 
 
+def lease_file(account: str) -> Path:
+    """Where `maxlib.app.courier` keeps it."""
+    return state_folder() / f"alpaca-{account}.json"
+
+
 def test_a_lease_whose_holder_lives_but_let_it_run_out_fails(folder: Path) -> None:
-    clock = FakeClock()
-    lease = acquire(folder / LEASE, "alpha", ttl_s=30.0, clock=clock)
+    clock, path = FakeClock(), lease_file("PA1")
+    lease = acquire(path, "alpaca-PA1", ttl_s=30.0, clock=clock)
     assert isinstance(lease, Lease)
-    grant = read_grant(folder / LEASE)
-    assert grant is not None
     clock.advance(10.0)
     assert look(folder, "lease", clock).text.endswith(f"held by process {os.getpid()}, 20 s more")
     clock.advance(25.0)
-    failed(look(folder, "lease", clock), "account alpha, token 1", "let it run out 5 s ago")
+    failed(look(folder, "lease", clock), "account alpaca-PA1, token 1", "let it run out 5 s ago")
     lease.release()
-    (folder / LEASE).write_text("{}")
+    path.write_text("{}")
     failed(look(folder, "lease"), "is not a lease")
 
 
 def test_a_lease_given_back_or_left_by_the_dead_is_free(folder: Path) -> None:
-    lease = acquire(folder / LEASE, "alpha")
+    assert look(folder, "lease").state == "not used"
+    lease = acquire(lease_file("PA1"), "alpaca-PA1")
     assert isinstance(lease, Lease)
     lease.release()
-    assert look(folder, "lease")[1:] == ("pass", "account alpha, token 1: given back")
-    elsewhere("maxlib.ops.lease", "acquire(path, 'alpha')", folder / LEASE)
+    assert look(folder, "lease")[1:] == ("pass", "account alpaca-PA1, token 1: given back")
+    elsewhere("maxlib.ops.lease", "acquire(path, 'alpaca-PA2')", lease_file("PA2"))
     line = look(folder, "lease")
-    assert (line.state, "is gone; it is free" in line.text) == ("pass", True)
+    assert line.state == "pass"
+    assert line.text.startswith("account alpaca-PA1, token 1: given back; account alpaca-PA2, token 1: ")
+    assert line.text.endswith("is gone; it is free")
 
 
 def test_a_heartbeat_that_grew_old_fails(folder: Path) -> None:

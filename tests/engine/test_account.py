@@ -1,6 +1,7 @@
 """Three days with three journals are the account that three days in one journal are."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from maxlib.data.tape import load
 from maxlib.engine.account import Carried, ended, newest
 from maxlib.engine.replay import session_days, span
 from maxlib.engine.trader import Trader
+from maxlib.execution.alpaca.books import Blocked
 from maxlib.journal.store import read
 from maxlib.research import scenario
 from maxlib.risk.guard import GuardConfig
@@ -92,25 +94,57 @@ def test_a_restart_goes_on_with_what_the_first_start_carried(week: Path, tmp_pat
 
 
 def test_money_of_another_label_is_refused(week: Path) -> None:
-    with pytest.raises(DataError, match="its account is SIMULATED; a day that is PAPER cannot go on with it"):
+    with pytest.raises(DataError, match="its account is of label SIMULATED, this day's of PAPER"):
         ended(week / f"mine-{DAYS[0]}", "PAPER")
 
 
 def test_a_day_that_did_not_end_hands_nothing_on_until_it_has(tmp_path: Path) -> None:
     folder = tmp_path / f"mine-{DAYS[0]}"
     one = trader(folder, DAYS[0])
-    first, last = span(BARS, DAYS[0])
-    feed(one, first, last)
+    feed(one, *span(BARS, DAYS[0]))
     one.close()
-    with pytest.raises(DataError, match="has not ended in order; start its trader once more"):
+    with pytest.raises(DataError, match="has not ended; run maxtrader end"):
         newest(tmp_path / f"mine-{DAYS[1]}", str(DAYS[1]), "SIMULATED")
     again = trader(folder, DAYS[0])
     again.finish()
-    again._file.close()  # killed before an orderly end
-    with pytest.raises(DataError, match="has not ended in order"):
-        ended(folder, "SIMULATED")
-    trader(folder, DAYS[0]).close()
+    again._file.close()  # killed while it served on
     assert ended(folder, "SIMULATED").day == str(DAYS[0])
+
+
+def test_a_day_without_a_bar_left_the_account_as_it_was(week: Path, tmp_path: Path) -> None:
+    shutil.copytree(week, tmp_path / "w")
+    trader(tmp_path / "w" / f"mine-{DAYS[2]}x", DAYS[2]).close()
+    (tmp_path / "w" / f"mine-{DAYS[2]}x").rename(tmp_path / "w" / "mine-2030-01-02")
+    found = newest(tmp_path / "w" / "mine-2030-01-03", "2030-01-03", "SIMULATED")
+    assert found is not None
+    assert found.day == str(DAYS[2])
+
+
+def test_a_day_without_a_guard_keeps_what_the_guard_had_counted(week: Path, tmp_path: Path) -> None:
+    carried = ended(week / f"mine-{DAYS[0]}", "SIMULATED")
+    one = Trader(
+        tmp_path, CHOSEN.strategy.build(), CHOSEN.machine, run="free", simulated=True, carried=carried,
+        identity={"label": "SIMULATED", "day": str(DAYS[1])}, history=BARS[: span(BARS, DAYS[1])[0]],
+    )  # fmt: skip
+    feed(one, *span(BARS, DAYS[1]))
+    one.finish()
+    one.close()
+    assert ended(tmp_path, "SIMULATED").guard == carried.guard is not None
+
+
+def test_a_halt_and_what_nobody_looked_at_go_on(tmp_path: Path) -> None:
+    one = trader(tmp_path, DAYS[0], fills="broker")
+    first, _ = span(BARS, DAYS[0])
+    feed(one, first, first + 5)
+    assert one.last_bar is not None
+    one.heard(Blocked("VANISHED", "gone"), one.last_bar.ts)
+    one.finish()
+    one.close()
+    carried = ended(tmp_path, "SIMULATED")
+    assert carried.halted
+    second = trader(tmp_path / "next", DAYS[1], carried=carried)
+    assert second.shell.machine.halted
+    second.close()
 
 
 def test_what_is_still_held_is_not_handed_on(tmp_path: Path) -> None:
@@ -124,7 +158,7 @@ def test_what_is_still_held_is_not_handed_on(tmp_path: Path) -> None:
     one.finish()  # at a broker, what is open stays open
     assert len(one.shell.machine.positions) == 1
     one.close()
-    with pytest.raises(DataError, match="still held at the end of 2025-01-02"):
+    with pytest.raises(DataError, match="contracts are still held at the end of 2025-01-02"):
         ended(tmp_path, "SIMULATED")
 
 

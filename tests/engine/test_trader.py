@@ -12,6 +12,7 @@ from maxlib.core.errors import DataError, InvariantError, MaxTraderError
 from maxlib.engine.backtest import backtest
 from maxlib.engine.trader import INPUTS, Trader
 from maxlib.journal.chain import Entry, Journal
+from maxlib.journal.errors import StopTradingError
 from maxlib.journal.store import read
 from maxlib.strategies.signal import DISTANCE
 from tests.chaos.kill_sweep import RUN, day, live, settings, trader
@@ -188,3 +189,33 @@ def test_a_recorded_answer_is_taken_and_the_broker_is_not_asked_again(
     one = trader(tmp_path)
     assert one.journal.entries == whole
     one.close()
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_after_an_input_that_failed_half_way_nothing_is_recorded_and_a_start_goes_on(
+    sent: bool, tmp_path: Path, monkeypatch: Any, whole: list[Entry]
+) -> None:
+    """Before anything of the bar is durable, and when it is, since an order goes out."""
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    one = trader(tmp_path)
+    for i in range(5):
+        one.bar(BARS[i : i + 1])
+    reached = 5
+    with monkeypatch.context() as patch:
+        patch.setattr(one.shell.broker if sent else one._stepper, "execute" if sent else "step", fails)
+        with pytest.raises(MemoryError):  # noqa: PT012
+            for reached in range(5, len(BARS)):
+                one.bar(BARS[reached : reached + 1])
+    recorded = entries(tmp_path)
+    assert recorded[-1].ts == BARS["ts"][reached if sent else reached - 1]
+    assert one.journal.entries == recorded
+    for _ in range(2):
+        with pytest.raises(StopTradingError, match=r"what follows from it failed \(MemoryError\)"):
+            one.command("halt", 1)  # another task of the loop that is being ended
+    one.close()
+    assert entries(tmp_path) == recorded
+    live(tmp_path, BARS)
+    assert entries(tmp_path) == whole

@@ -251,6 +251,22 @@ def test_sends_of_one_trader_may_overlap_and_a_renewal_too(tmp_path: Path) -> No
     assert had(acquire(tmp_path / "lease.json", "alpha")).token == 2
 
 
+def test_a_lease_given_back_in_mid_send_is_held_until_the_order_is_out(tmp_path: Path) -> None:
+    path = tmp_path / "lease.json"
+    lease = had(acquire(path, "alpha"))
+    with lease.sending() as no:
+        assert no is None
+        lease.release()
+        lease.release()
+        assert "sending an order" in refused(acquire(path, "alpha"))
+        assert "was given back" in why_not(lease)  # and this look lets go of nothing
+        assert "sending an order" in refused(acquire(path, "alpha"))
+    grant = read_grant(path)
+    assert grant is not None
+    assert grant.released
+    assert had(acquire(path, "alpha")).token == 2
+
+
 HOLD = "lease = acquire(path, 'alpha', ttl_s=60)\nsay(lease.token)\nhear()\n"
 
 

@@ -108,7 +108,7 @@ def examine(
         "lock": of_folder(trader.lock),
         "snapshots": of_folder(trader.snapshots),
         "kill switch": of_folder(trader.kill_switch),
-        "lease": of_folder(trader.lease),
+        "lease": trader.lease,
         "heartbeat": of_folder(trader.heartbeat),
         "supervisor": of_folder(trader.supervisor),
         "port": lambda: trader.port(port),

@@ -15,6 +15,7 @@ from typing import Final
 import requests
 from pydantic import ValidationError
 
+from maxlib.app.brokers import state_folder
 from maxlib.app.doctor.line import Found
 from maxlib.app.paper import HOST
 from maxlib.core.errors import DataError
@@ -32,7 +33,6 @@ from maxlib.ops.supervision import Policy, State
 from maxlib.ops.supervisor import HEARTBEAT, STATE
 
 JOURNAL: Final = "journal.sqlite"
-LEASE: Final = "lease.json"
 _NS: Final = 1_000_000_000
 
 
@@ -112,10 +112,21 @@ class TraderFolder:
         return "fail", f"thrown: {thrown.reason} (by {thrown.by}{when})"
 
     def lease(self) -> Found:
-        """Is it free, or held by one that lives and renews?"""
-        grant = read_grant(self.path / LEASE)
+        """Is each account's free, or held by one that lives and renews?"""
+        folder = state_folder()
+        found = [self._lease(path) for path in sorted(folder.glob("alpaca-*.json"))]
+        if not found:
+            return "not used", f"there is none in {folder}"
+        bad = any(state == "fail" for state, _ in found)
+        return "fail" if bad else "pass", "; ".join(text for _, text in found)
+
+    def _lease(self, path: Path) -> Found:
+        try:
+            grant = read_grant(path)
+        except DataError as error:
+            return "fail", str(error)
         if grant is None:
-            return "not used", f"there is no {LEASE}"
+            return "pass", f"{path} is gone"
         name = f"account {grant.account}, token {grant.token}"
         if grant.released:
             return "pass", f"{name}: given back"
