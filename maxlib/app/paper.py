@@ -328,7 +328,9 @@ class PaperTrader:
     def _beat(self, dog: Watchdog) -> Lapse:
         """Show life, from the loop itself; and look at the kill switch, which anybody may have thrown."""
         dog.feed()
-        lapse = self._heart.beat(self.session.phase.lower(), self._name)
+        # A day that is over is no end of the process: only `Heart.stop` says that it ended in order.
+        phase = "serving" if self.session.phase == "STOPPED" else self.session.phase.lower()
+        lapse = self._heart.beat(phase, self._name)
         self._obey()
         return lapse
 

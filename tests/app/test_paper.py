@@ -28,8 +28,9 @@ from maxlib.execution.alpaca.reasons import Complaint, VenueError
 from maxlib.journal.chain import Entry
 from maxlib.journal.errors import HaltEntriesError, StopTradingError
 from maxlib.journal.store import read
+from maxlib.ops.heartbeat import STOPPED, read_beat
 from maxlib.ops.killswitch import KillSwitch
-from maxlib.ops.supervisor import REFUSAL
+from maxlib.ops.supervisor import HEARTBEAT, REFUSAL
 from maxlib.research import scenario
 
 SHORT = {"data.simulator.days": 12}
@@ -246,6 +247,32 @@ def test_a_kill_survives_a_restart_and_only_its_code_resets_it(
     assert again.ask("resume", "", "") is None
     assert again.session.phase == "TRADING"
     again.trader.close()
+
+
+def test_a_trader_that_serves_on_after_its_day_does_not_look_like_one_that_ended(
+    undisturbed: tuple[str, list[Entry]], tmp_path: Path
+) -> None:
+    """A kill then is a failure for supervisor, doctor and page, which know an end by the last beat."""
+    day, _ = undisturbed
+
+    async def served() -> str:
+        trader = PaperTrader(scenario.load("demo_normal", SHORT), tmp_path, day=day, speed=0)
+        running = asyncio.create_task(trader.run())
+        while trader.session.phase != "STOPPED":
+            await asyncio.sleep(0)
+        while (now := beat()) in ("recovering", "trading"):
+            await asyncio.sleep(0.01)
+        assert trader.ask("stop", "", "") is None
+        await running
+        return now
+
+    def beat() -> str:
+        found = read_beat(tmp_path / HEARTBEAT)
+        assert found is not None
+        return found.phase
+
+    assert asyncio.run(served()) == "serving"
+    assert beat() == STOPPED
 
 
 def test_a_switch_thrown_by_another_process_halts_the_trader_at_its_next_turn(
