@@ -55,7 +55,11 @@ class Alerts:
         figures = self._session.statistics()
         denials = sum(figures["denials"].values())
         text = daily_summary(
-            trades=figures["trades"], wins=figures["wins"], pnl_cents=figures["pnl_cents"], denials=denials
+            trades=figures["trades"],
+            wins=figures["wins"],
+            pnl_cents=figures["pnl_cents"],
+            denials=denials,
+            still_open=len(self._session.trader.shell.machine.positions),
         )
         self._notifier.send(Event.DAILY_SUMMARY, text)
 

@@ -169,7 +169,8 @@ class PaperTrader:
         what = f"{self._name}, {self.session.label}"
         if found == 0:
             return f"{what}; a new journal."
-        return f"{what}; {found:,} journal entries run through again."
+        again = self.trader.recovery.replayed
+        return f"{what}; {found:,} entries in the journal, {again:,} of them run through again."
 
     @property
     def closing_sentence(self) -> str:
@@ -213,11 +214,12 @@ class PaperTrader:
         """A thrown kill switch, whoever threw it, halts; only a reset and a resume let entries pass again."""
         found = self.switch.why()
         why = "" if found is None else f"kill switch: {found.reason} ({found.by})"
-        self.session.killed = why
-        if found is None or self.session.phase != "TRADING":
+        news, self.session.killed = why and why != self.session.killed, why
+        if found is None:
             return
-        if self.session.ask("halt", self.feed.clock, why) is None:
+        if self.session.phase == "TRADING" and self.session.ask("halt", self.feed.clock, why) is None:
             self._tell_phase(why)
+        if news:
             self.alerts.tell(Event.KILL_SWITCH, f"{found.reason} ({found.by})")
 
     def _tell_phase(self, why: str) -> None:

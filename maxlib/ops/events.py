@@ -79,15 +79,16 @@ RULES: Final[dict[Event, Rule]] = {
 }
 
 
-def daily_summary(*, trades: int, wins: int, pnl_cents: int, denials: int = 0) -> str:
+def daily_summary(*, trades: int, wins: int, pnl_cents: int, denials: int = 0, still_open: int = 0) -> str:
     """The text of a day's summary.
 
     >>> daily_summary(trades=3, wins=2, pnl_cents=-12_345, denials=4)
     'trades 3, won 2 (66.7 %), P&L -$123.45, denials 4'
-    >>> daily_summary(trades=0, wins=0, pnl_cents=0)
-    'trades 0, P&L +$0.00'
+    >>> daily_summary(trades=0, wins=0, pnl_cents=0, still_open=1)
+    'trades 0, P&L +$0.00, STILL OPEN: 1'
     """
     won = f", won {wins} ({100 * wins / trades:.1f} %)" if trades else ""
     sign = "-" if pnl_cents < 0 else "+"
     refused = f", denials {denials}" if denials else ""
-    return f"trades {trades}{won}, P&L {sign}${abs(pnl_cents) / 100:,.2f}{refused}"
+    left = f", STILL OPEN: {still_open}" if still_open else ""
+    return f"trades {trades}{won}, P&L {sign}${abs(pnl_cents) / 100:,.2f}{refused}{left}"
