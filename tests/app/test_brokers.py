@@ -171,7 +171,7 @@ def agreed(trader: PaperTrader, account: Kept) -> None:
     assert ledger.cash_cents + ledger.fee_cents == venue.cash_cents
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_broker_that_misbehaves_over_real_sockets_loses_nothing(
     seed: int, chosen: tuple[scenario.Scenario, str], tmp_path: Path
 ) -> None:
@@ -187,7 +187,7 @@ def test_a_broker_that_misbehaves_over_real_sockets_loses_nothing(
 
 
 @pytest.mark.parametrize("structure", ["vertical", "fly"])
-@pytest.mark.parametrize("seed", [0, 3])
+@pytest.mark.parametrize("seed", [3, pytest.param(0, marks=pytest.mark.slow)])
 def test_a_package_is_left_leg_by_leg_where_nobody_takes_it_whole(
     structure: str, seed: int, tmp_path: Path
 ) -> None:

@@ -290,6 +290,7 @@ def test_a_switch_thrown_by_another_process_halts_the_trader_at_its_next_turn(
         assert process.wait(timeout=30) == 0, "a polite end"
 
 
+@pytest.mark.slow
 def test_a_supervised_trader_comes_back_from_a_kill_and_loses_nothing(
     undisturbed: tuple[str, list[Entry]], tmp_path: Path
 ) -> None:

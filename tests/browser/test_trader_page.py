@@ -241,6 +241,7 @@ def test_twenty_tabs_show_one_trader_and_nineteen_close(
     assert one.poll() is None
 
 
+@pytest.mark.slow
 def test_start_in_both_tabs_starts_one_trader_which_outlives_tabs_and_server(
     opened: Callable[[], Page], folder: Path
 ) -> None:
@@ -273,6 +274,7 @@ def test_start_in_both_tabs_starts_one_trader_which_outlives_tabs_and_server(
     assert alive == []
 
 
+@pytest.mark.slow
 def test_a_request_of_one_tab_is_seen_in_the_other(
     opened: Callable[[], Page], day: str, folder: Path, tmp_path: Path
 ) -> None:
