@@ -13,6 +13,11 @@ LOG: Final = "supervise.log"
 """In the trader's folder: what the supervisor and the trader say when a page started them."""
 
 
+def itself(*words: str) -> list[str]:
+    """`maxtrader` with these words, by the interpreter that runs now: what starts it may be in no PATH."""
+    return [sys.executable, "-c", "from maxlib.app.cli import main; main()", *words]
+
+
 class Launch:
     """`maxtrader supervise` on a folder, in a session of its own: neither page nor server ends it.
 
@@ -25,7 +30,7 @@ class Launch:
 
     def __init__(self, scenario: str, folder: Path, options: Sequence[str] = ()) -> None:
         told = [scenario, "--folder", str(folder), *options]
-        self._command = [sys.executable, "-c", "from maxlib.app.cli import main; main()", "supervise", *told]
+        self._command = itself("supervise", *told)
         self._log = folder / LOG
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -3,14 +3,13 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from maxlib.app.launch import Launch
+from maxlib.app.launch import Launch, itself
 from maxlib.views.remote import Remote
 from tests.app.test_paper import address, busiest, wait_for
 
@@ -44,7 +43,7 @@ def running(folder: Path, name: str) -> list[psutil.Process]:
 def dashboard(day: str, folder: Path) -> list[str]:
     """What the command says until its page is served; then it is ended as by Ctrl-C."""
     told = ["dashboard", "demo_normal", "--folder", str(folder), "--day", day, "-p", DAYS]
-    command = [sys.executable, "-c", "from maxlib.app.cli import main; main()", *told]
+    command = itself(*told)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

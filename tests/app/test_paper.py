@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import typing
 from pathlib import Path
@@ -18,6 +17,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from maxlib.app.api import Asked
+from maxlib.app.launch import itself
 from maxlib.app.paper import ADDRESS, PaperTrader
 from maxlib.app.refusal import ending, refused
 from maxlib.core.errors import ConfigError, DataError, InvariantError
@@ -97,10 +97,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[Ent
 
 def command(day: str, folder: Path, speed: float) -> list[str]:
     days = f"data.simulator.days={SHORT['data.simulator.days']}"
-    return [
-        sys.executable, "-c", "from maxlib.app.cli import main; main()", "paper", "demo_normal", "-p", days,
-        "--day", day, "--speed", str(speed), "--folder", str(folder), "--exit",
-    ]  # fmt: skip
+    told = ["--day", day, "--speed", str(speed), "--folder", str(folder), "--exit"]
+    return itself("paper", "demo_normal", "-p", days, *told)
 
 
 def wait_for(condition: Any, seconds: float = 60.0) -> Any:

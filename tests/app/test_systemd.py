@@ -14,6 +14,7 @@ import pytest
 from typer.main import get_command
 
 from maxlib.app import cli
+from maxlib.app.commands.way import dated
 from maxlib.market.calendar import session, to_ns
 from maxlib.ops.supervision import Policy, Seen, State, decide
 
@@ -65,7 +66,7 @@ def test_doctor_supervisor_and_report_mean_the_same_folder_of_the_day(
     assert doctor[doctor.index("--folder") + 1] == report[-1] == folder
     # 02:00 UTC on the 4th is the evening of the 3rd in New York
     monkeypatch.setattr(time, "time_ns", lambda: 1_743_732_000 * 10**9)
-    assert str(cli._dated(Path(folder))) == "/var/lib/maxtrader/demo_normal-2025-04-03"
+    assert str(dated(Path(folder))) == "/var/lib/maxtrader/demo_normal-2025-04-03"
 
 
 def test_what_the_supervisor_ends_with_when_it_gives_up_starts_nothing() -> None:

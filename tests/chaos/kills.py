@@ -26,6 +26,7 @@ from typing import Any
 
 import requests
 
+from maxlib.app.launch import itself
 from maxlib.journal.store import read
 from maxlib.ops.address import read_address
 
@@ -67,7 +68,7 @@ def trial(name: signal.Signals, rng: Random) -> float:
             "supervise", "demo_normal", "--folder", str(folder), "--broker", "fake", "--speed", "120",
             "-p", "data.simulator.days=12", "-p", "exits.force_close_minutes=40",
         ]  # fmt: skip
-        command = [sys.executable, "-c", "from maxlib.app.cli import main; main()", *told]
+        command = itself(*told)
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as supervisor:
             try:
                 return _back(folder, name, rng)

@@ -1,0 +1,1 @@
+"""The commands of `maxtrader`, by what they are about."""
