@@ -16,7 +16,6 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
@@ -24,8 +23,10 @@ import psutil
 
 from maxlib.app.alerts import Alerts, notifier
 from maxlib.app.api import Asked, Events, application
-from maxlib.app.brokers import SIMULATED, Account, Broker
+from maxlib.app.at_broker import AtBroker
+from maxlib.app.brokers import SIMULATED, Broker
 from maxlib.app.feeds import BEAT_SECONDS, Condition, Gap, Minute, StreamFeed, TapeFeed, Word
+from maxlib.app.telling import Telling
 from maxlib.app.venues import Market, Open, first_entry, tape
 from maxlib.core.config import config_hash
 from maxlib.core.errors import ConfigError, DataError
@@ -35,7 +36,6 @@ from maxlib.engine.backtest import to_bar
 from maxlib.engine.live import LiveSession, Request
 from maxlib.engine.replay import prior_close
 from maxlib.engine.trader import Trader
-from maxlib.execution.alpaca.books import Blocked, Correction, ExternalTagged, PositionAdopted
 from maxlib.journal.errors import HaltEntriesError
 from maxlib.market.calendar import to_ns
 from maxlib.ops.address import ADDRESS
@@ -53,8 +53,6 @@ from maxlib.risk.sizing import Denial
 
 HOST: Final = "127.0.0.1"
 _NS: Final = 1_000_000_000
-CONNECT_SECONDS: Final = 10.0
-"""A start waits so long for the broker, and an end for its last orders; then it goes on and says so."""
 JOURNAL_SECONDS: Final = (1.0, 30.0)
 """A journal that takes no entry is tried again after the first, then twice as long, up to the second."""
 JUMP_SECONDS: Final = 5.0
@@ -133,16 +131,23 @@ class PaperTrader:
         self.switch = KillSwitch(self.folder / KILL_SWITCH)
         self.events = Events()
         self.alerts = Alerts(told or notifier(self.folder / "notices", market.label), self.session)
-        self._standing = market.speed == 0
+        self.telling = Telling(self.session, self.events, self.alerts, self._now)
         self._guard = scenario.machine.guard if market.speed == 1.0 else None
         """Whose health checks are made; a market that is played faster says nothing of health."""
         self._checked = 0
-        self._since = to_ns(dt.date.fromisoformat(market.day), 0)
-        self._connect = broker.connect
-        self._account: Account | None = None
+        self._broker: AtBroker | None = None
+        if broker.connect is not None:
+            self._broker = AtBroker(
+                broker.connect, self.session, self.telling, self._now, self._obey,
+                since=to_ns(dt.date.fromisoformat(market.day), 0), standing=market.speed == 0,
+            )  # fmt: skip
         self._obey()
         self.token = secrets.token_urlsafe(24)
         self._stop = asyncio.Event()
+
+    def _now(self) -> int:
+        """The market's clock, UTC ns."""
+        return self.feed.clock
 
     def _recovering(self) -> None:
         """A long recovery is no hang."""
@@ -197,15 +202,17 @@ class PaperTrader:
             if denied is not None:
                 return denied.sentence
             self._obey()
-            self.alerts.tell(Event.KILL_SWITCH_RESET, "the kill switch was reset; trading waits for a resume")
+            self.telling.people(
+                Event.KILL_SWITCH_RESET, "the kill switch was reset; trading waits for a resume"
+            )
             return None
         self._obey()
         request: Request = "resume" if name == "start" else name
         refused = self.session.ask(request, self.feed.clock, why)
         if refused is None:
-            if self._account is not None:
-                self._account.courier.wake()  # a halt takes back entries in the air
-            self._tell_phase(why)
+            if self._broker is not None:
+                self._broker.wake()  # a halt takes back entries in the air
+            self.telling.phase(why)
             if name == "stop":
                 self._stop.set()
         return refused
@@ -218,12 +225,9 @@ class PaperTrader:
         if found is None:
             return
         if self.session.phase == "TRADING" and self.session.ask("halt", self.feed.clock, why) is None:
-            self._tell_phase(why)
+            self.telling.phase(why)
         if news:
-            self.alerts.tell(Event.KILL_SWITCH, f"{found.reason} ({found.by})")
-
-    def _tell_phase(self, why: str) -> None:
-        self.events.publish({"event": "phase", "phase": self.session.phase, "why": why})
+            self.telling.people(Event.KILL_SWITCH, f"{found.reason} ({found.by})")
 
     async def run(self, port: int = 0, *, stay: bool = True) -> None:
         """Trade the date, then serve until stopped; `stay` False = end with the tape."""
@@ -240,10 +244,10 @@ class PaperTrader:
             self.session,
             self.events,
             token=self.token,
-            clock=lambda: self.feed.clock,
+            clock=self._now,
             settings=self.settings,
             ask=self.ask,
-            alarm=lambda text: self.alerts.tell(Event.SYSTEM_ERROR, text),
+            alarm=lambda text: self.telling.people(Event.SYSTEM_ERROR, text),
         )
         server = Server(Config(app, log_level="warning", access_log=False, lifespan="off"))
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined] # they are ours
@@ -251,7 +255,7 @@ class PaperTrader:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stop.set)
         serving = asyncio.create_task(server.serve([listening]))
-        self.alerts.tell(Event.STARTUP, self.recovery_sentence)
+        self.telling.people(Event.STARTUP, self.recovery_sentence)
         try:
             with Watchdog(self.folder) as dog:
                 self._dog = dog
@@ -272,8 +276,11 @@ class PaperTrader:
             self._heart.stop()
 
     async def _live(self, dog: Watchdog, *, stay: bool) -> None:
-        async with self._connected():
+        if self._broker is None:
             await self._trade(dog)
+        else:
+            async with self._broker.connected(lambda: self._heart.beat("connecting", self._name)):
+                await self._trade(dog)
         while stay and not self._stop.is_set():
             self._alive(dog)
             self._refuse_unwritten()
@@ -297,10 +304,10 @@ class PaperTrader:
         was not written has not happened; feed and broker are asked for it again.
         """
         since, (pause, longest) = time.monotonic(), JOURNAL_SECONDS
-        self.alerts.tell(Event.SYSTEM_ERROR, f"nothing is decided or sent: {refused}")
+        self.telling.people(Event.SYSTEM_ERROR, f"nothing is decided or sent: {refused}")
         while not self._stop.is_set():
             self.session.outage = f"JOURNAL_DOWN: {refused}"
-            self._tell_process()
+            self.telling.process()
             try:
                 self.session.recover()
                 down = Denial("JOURNAL_DOWN", 0.0, round(time.monotonic() - since, 3))
@@ -309,8 +316,8 @@ class PaperTrader:
                 refused = error
             else:
                 self.session.outage = ""
-                self._tell_process()
-                self.alerts.tell(Event.HEALTH, "the journal takes entries again; the trader catches up")
+                self.telling.process()
+                self.telling.people(Event.HEALTH, "the journal takes entries again; the trader catches up")
                 return True
             again = time.monotonic() + pause
             while not self._stop.is_set() and (left := again - time.monotonic()) > 0:
@@ -318,10 +325,6 @@ class PaperTrader:
                 await self._rest(min(left, BEAT_SECONDS))
             pause = min(2 * pause, longest)
         return False
-
-    def _tell_process(self) -> None:
-        now = self.session.status(self.feed.clock).process
-        self.events.publish({"event": "process", "process": now})
 
     def _alive(self, dog: Watchdog) -> None:
         self._notice(self._beat(dog))
@@ -348,10 +351,10 @@ class PaperTrader:
             else f"the wall clock was set by {lapse.set_s:+,.0f} s"
         )
         self.session.process(Denial("CLOCK_JUMP", JUMP_SECONDS, round(by, 3)), self.feed.clock, why)
-        if self._account is not None:
-            self._account.courier.doubt()
-        self._tell_process()
-        self.alerts.tell(Event.HEALTH, f"no entries until feed and broker have caught up: {why}")
+        if self._broker is not None:
+            self._broker.doubt()
+        self.telling.process()
+        self.telling.people(Event.HEALTH, f"no entries until feed and broker have caught up: {why}")
 
     def _check_health(self) -> None:
         now = self.feed.clock
@@ -371,13 +374,15 @@ class PaperTrader:
                     return
                 self._refuse_unwritten()
                 self._take(word)
-                await self._carry()
+                if self._broker is not None:
+                    await self._broker.carry()
         if not self.trader.finished:
-            await self._end_orders()
+            if self._broker is not None:
+                await self._broker.end_orders()
             self.trader.finish()
             self.session.ask("stop", self.feed.clock)
-            self._tell_phase("the tape has ended")
-            self.alerts.tell(Event.MARKET_CLOSED, f"{self._name}: the session is over")
+            self.telling.phase("the tape has ended")
+            self.telling.people(Event.MARKET_CLOSED, f"{self._name}: the session is over")
             self.alerts.summary()
 
     def _take(self, word: Word) -> None:
@@ -385,7 +390,7 @@ class PaperTrader:
             self._bar(word)
         elif isinstance(word, Gap):
             self.session.gap(word.start, word.end, word.minutes, self.feed.clock)
-            self.alerts.tell(Event.HEALTH, f"{word.minutes} minutes are missing for good")
+            self.telling.people(Event.HEALTH, f"{word.minutes} minutes are missing for good")
         elif isinstance(word, Condition):
             self._feed(word)
 
@@ -393,14 +398,13 @@ class PaperTrader:
         before = self.trader.shell.machine.feed
         if not self.session.feed(word.denial, self.feed.clock, word.why):
             return
-        now = self.session.status(self.feed.clock).feed
-        self.events.publish({"event": "feed", "feed": now})
+        now = self.telling.feed()
         if before is not None and word.denial is not None and before.code == word.denial.code:
             return  # a longer wait for the same reason is no news to anybody
         if now:
             self.session.error(now, self.feed.clock)
         why = f" ({word.why})" if word.why else ""
-        self.alerts.tell(Event.HEALTH, f"no entries: {now}{why}" if now else "the feed is well again")
+        self.telling.people(Event.HEALTH, f"no entries: {now}{why}" if now else "the feed is well again")
 
     def _bar(self, minute: Minute) -> None:
         before, unquoted, row = len(self.session.marks()), self.session.unquoted, minute.row
@@ -409,15 +413,15 @@ class PaperTrader:
         except HaltEntriesError:
             raise
         except Exception:
-            self.alerts.tell(Event.LOOP_ERROR, self.session.fault)
+            self.telling.people(Event.LOOP_ERROR, self.session.fault)
             raise
-        if self._account is not None and self._account.fake is not None:
-            self._account.fake.see(to_bar(row[0]), self.trader.sigma)
-        self.events.publish({"event": "bar", "bar": self.session.bars[-1].model_dump(mode="json")})
-        self._tell_marks(before)
+        if self._broker is not None:
+            self._broker.see(to_bar(row[0]))
+        self.telling.bar()
+        self.telling.marks(before)
         if bool(self.session.unquoted) != bool(unquoted):
             now = self.session.unquoted
-            self.alerts.tell(Event.HEALTH, f"no quotes to trade at: {now}" if now else "quotes are back")
+            self.telling.people(Event.HEALTH, f"no quotes to trade at: {now}" if now else "quotes are back")
         self._caught_up()
 
     def _caught_up(self) -> None:
@@ -426,106 +430,10 @@ class PaperTrader:
         With a broker, its account must have been compared again too.
         """
         machine = self.trader.shell.machine
-        sure = self._account is None or (machine.broker is None and self._account.courier.sure)
+        sure = self._broker is None or (machine.broker is None and self._broker.sure)
         if machine.process is not None and machine.feed is None and sure:
             self.session.process(None, self.feed.clock, "caught up")
-            self._tell_process()
-
-    def _tell_marks(self, before: int) -> None:
-        for mark in self.session.marks(before):
-            self.events.publish({"event": mark.kind, "mark": mark.model_dump(mode="json")})
-            self.alerts.mark(mark, self.feed.clock)
-
-    # --- the broker
-
-    @contextlib.asynccontextmanager
-    async def _connected(self) -> AsyncIterator[None]:
-        """A connection to the broker, if there is one; its failure ends the trader."""
-        if self._connect is None:
-            yield
-            return
-        self._heart.beat("connecting", self._name)
-        account = self._account = self._connect(self.trader, self, lambda: self.feed.clock, self._since)
-        self._carrying = carrying = asyncio.create_task(account.courier.run())
-        waiting = asyncio.create_task(account.courier.ready.wait())
-        try:
-            until = time.monotonic() + CONNECT_SECONDS
-            while not (carrying.done() or waiting.done()) and (left := until - time.monotonic()) > 0:
-                self._heart.beat("connecting", self._name)
-                await asyncio.wait(
-                    (carrying, waiting), timeout=min(left, BEAT_SECONDS), return_when=asyncio.FIRST_COMPLETED
-                )
-            account.courier.tell_connection()
-            yield
-            if not await account.courier.withdraw(CONNECT_SECONDS):
-                self.alerts.tell(Event.RECONCILE_MISMATCH, "an entry may still fill, and nobody watches it")
-        finally:
-            waiting.cancel()
-            carrying.cancel()
-            await asyncio.gather(carrying, waiting, return_exceptions=True)
-            account.close()
-
-    async def _carry(self) -> None:
-        """Let orders go out. A market that stands still waits for what becomes of them."""
-        if self._account is None:
-            return
-        if self._carrying.done():
-            self._carrying.result()
-        if self._standing:
-            await self._account.courier.settled()
-        else:
-            self._account.courier.wake()
-
-    async def _end_orders(self) -> None:
-        """Nothing may be left in the air when the day ends."""
-        if self._account is not None and not await self._account.courier.end(CONNECT_SECONDS):
-            self.alerts.tell(
-                Event.RECONCILE_MISMATCH, "the day ends, and the broker has not ended every order"
-            )
-
-    def look(self) -> None:
-        """Look at the kill switch, before an entry goes out."""
-        self._obey()
-
-    def sending(self, order_id: str) -> None:
-        """An order goes out."""
-        self.trader.sending(order_id, self.feed.clock)
-
-    def heard(self, said: Correction) -> None:
-        """The broker told something."""
-        before = len(self.session.marks())
-        try:
-            self.session.heard(said, self.feed.clock)
-        except HaltEntriesError:
-            raise
-        except Exception:
-            self.alerts.tell(Event.LOOP_ERROR, self.session.fault)
-            raise
-        self._tell_marks(before)
-        if isinstance(said, Blocked | PositionAdopted | ExternalTagged):
-            self.alerts.tell(Event.RECONCILE_MISMATCH, " ".join(str(part) for part in said))
-            self._tell_broker()
-
-    def connection(self, denial: Denial | None, why: str) -> None:
-        """The broker can be heard (None), or not."""
-        self.trader.connection(denial, self.feed.clock, why)
-        self._tell_broker()
-        self.alerts.tell(Event.HEALTH, why)
-
-    def leased(self, token: int) -> None:
-        """The account's lease was granted."""
-        self.trader.leased(token, self.feed.clock)
-
-    def complained(self, what: str) -> None:
-        """The broker failed to answer."""
-        self.session.error(what, self.feed.clock)
-        self.alerts.tell(Event.SYSTEM_ERROR, what)
-
-    def _tell_broker(self) -> None:
-        now = self.session.status(self.feed.clock)
-        self.events.publish({"event": "broker", "broker": now.broker, "differences": list(now.differences)})
-
-    # --- the address
+            self.telling.process()
 
     def _announce(self, port: int) -> None:
         told = {"url": f"http://{HOST}:{port}", "token": self.token, "pid": os.getpid()}

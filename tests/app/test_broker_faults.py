@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from maxlib.app.at_broker import AtBroker
 from maxlib.app.courier import Courier
 from maxlib.app.paper import PaperTrader
 from maxlib.engine.brokerage import BrokerShell
@@ -165,16 +166,16 @@ def test_row_59_what_filled_while_the_trader_was_down_is_booked_once(
     submits: Counter[str],
 ) -> None:
     account = kept(chosen)
-    real = PaperTrader.heard
+    real = AtBroker.heard
 
-    def die(self: PaperTrader, said: Any) -> None:
+    def die(self: AtBroker, said: Any) -> None:
         if isinstance(said, FillImported):
             raise KeyError("down")
         real(self, said)
 
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(PaperTrader, "heard", die)
+            patched.setattr(AtBroker, "heard", die)
             with pytest.raises(KeyError, match="down"):
                 traded(chosen, tmp_path, at(account))
         assert account.server.api.venue.fills

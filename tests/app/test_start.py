@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from maxlib.app import brokers, paper
+from maxlib.app import at_broker, brokers, paper
 from maxlib.app.brokers import Broker
 from maxlib.app.paper import PaperTrader
 from maxlib.engine.backtest import Stepper
@@ -76,8 +76,8 @@ def test_a_broker_that_does_not_answer_at_the_start_is_waited_for_with_signs_of_
             return super().beat(phase, session)
 
     monkeypatch.setattr(paper, "Heart", Watched)
-    monkeypatch.setattr(paper, "CONNECT_SECONDS", 0.5)
-    monkeypatch.setattr(paper, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(at_broker, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(at_broker, "BEAT_SECONDS", 0.05)
     chosen = scenario.load("demo_normal", {**SHORT, "exits.force_close_minutes": 35})
     broker = Broker("fake", "broker", brokers.at(config, FAKE_KEYS, None))
     trader = PaperTrader(chosen, tmp_path, speed=0, broker=broker)
