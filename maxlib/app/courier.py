@@ -274,16 +274,10 @@ class Courier:
         if order.purpose != "open":
             return None
         self._desk.look()
-        machine = self._shell.machine
-        if machine.halted:
-            return Refused(Complaint("INVALID", message="HALTED"))
-        for denial in (machine.process, machine.feed, machine.broker):
-            if denial is not None:
-                return Refused(Complaint("INVALID", message=denial.code))
-        age = (self._clock() - order.ts) / _NS
-        if age <= self.config.entry_age_s:
+        denial = self._shell.machine.recalled(order, self._clock(), self.config.entry_age_s)
+        if denial is None:
             return None
-        told = f"decided {age:.0f} s ago, at most {self.config.entry_age_s:g} s are allowed"
+        told = f"{denial.code}: limit {denial.limit:g}, actual {denial.actual:g}"
         return Refused(Complaint("INVALID", message=told))
 
     async def _refusal(self, order: Order) -> Refused | None:

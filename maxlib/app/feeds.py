@@ -299,6 +299,10 @@ class StreamFeed:
             return Condition(Denial("STALE_FEED", limit, age), "")
         return Condition(None)
 
+    def late(self, ts: int) -> bool:
+        """Whether a minute that ended at `ts` (UTC ns) is known so late that nobody could trade at it."""
+        return self._seconds(ts) > self.source.config.stale_s
+
     def _seconds(self, since: int) -> float:
         return round(max(0.0, (self.clock - since) / _NS), 3)
 

@@ -25,6 +25,7 @@ from maxlib.app.alerts import Alerts, notifier
 from maxlib.app.api import Asked, Events, application
 from maxlib.app.at_broker import AtBroker
 from maxlib.app.brokers import SIMULATED, Broker
+from maxlib.app.ending import unsettled
 from maxlib.app.feeds import BEAT_SECONDS, Condition, Gap, Minute, StreamFeed, TapeFeed, Word
 from maxlib.app.telling import Telling
 from maxlib.app.venues import Market, Open, first_entry, tape
@@ -162,7 +163,7 @@ class PaperTrader:
         if after == "last":
             found = newest(self.folder, market.day, market.label, broker)
         else:
-            found = ended(Path(after), market.label, broker)
+            found = ended(Path(after), market.day, market.label, broker)
         if found is not None and found.killed:
             KillSwitch(self.folder / KILL_SWITCH).throw(found.killed, f"of {found.day}")
         return found
@@ -201,7 +202,10 @@ class PaperTrader:
             denied = self.switch.reset(code)
             if denied is not None:
                 return denied.sentence
+            unwritten = self.session.switch("reset", self.feed.clock, why)
             self._obey()
+            if unwritten is not None and self.session.phase != "STOPPED":
+                return unwritten
             self.telling.people(
                 Event.KILL_SWITCH_RESET, "the kill switch was reset; trading waits for a resume"
             )
@@ -218,14 +222,23 @@ class PaperTrader:
         return refused
 
     def _obey(self) -> None:
-        """A thrown kill switch, whoever threw it, halts; only a reset and a resume let entries pass again."""
+        """A thrown kill switch, whoever threw it, halts; only a reset and a resume let entries pass again.
+
+        The journal remembers it too: a file that is gone without its code is thrown again.
+        """
         found = self.switch.why()
+        killed = self.trader.shell.machine.killed
+        if found is None and killed and self.session.phase != "STOPPED":
+            with contextlib.suppress(DataError):
+                found = self.switch.throw("its file was removed, and no code was given", "the journal")
         why = "" if found is None else f"kill switch: {found.reason} ({found.by})"
         news, self.session.killed = why and why != self.session.killed, why
         if found is None:
             return
-        if self.session.phase == "TRADING" and self.session.ask("halt", self.feed.clock, why) is None:
+        if not killed and self.session.switch("kill", self.feed.clock, why) is None:
             self.telling.phase(why)
+            if self._broker is not None:
+                self._broker.wake()  # entries in the air are taken back
         if news:
             self.telling.people(Event.KILL_SWITCH, f"{found.reason} ({found.by})")
 
@@ -379,11 +392,18 @@ class PaperTrader:
         if not self.trader.finished:
             if self._broker is not None:
                 await self._broker.end_orders()
-            self.trader.finish()
+            self._end_day()
             self.session.ask("stop", self.feed.clock)
             self.telling.phase("the tape has ended")
             self.telling.people(Event.MARKET_CLOSED, f"{self._name}: the session is over")
             self.alerts.summary()
+
+    def _end_day(self) -> None:
+        """Close the day; unless something is open that nobody saw to the session's end."""
+        if isinstance(self.feed, StreamFeed) and self.trader.unseen:
+            self.telling.people(Event.SYSTEM_ERROR, f"{self._name}: {unsettled(self.trader, self.folder)}")
+        else:
+            self.trader.finish()
 
     def _take(self, word: Word) -> None:
         if isinstance(word, Minute):
@@ -409,7 +429,8 @@ class PaperTrader:
     def _bar(self, minute: Minute) -> None:
         before, unquoted, row = len(self.session.marks()), self.session.unquoted, minute.row
         try:
-            self.session.bar(row, self._level(row), minute.quotes)
+            late = isinstance(self.feed, StreamFeed) and self.feed.late(int(row["ts"][0]))
+            self.session.bar(row, self._level(row), minute.quotes, late=late)
         except HaltEntriesError:
             raise
         except Exception:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from maxlib.core.errors import ConfigError, DataError
+from maxlib.journal.chain import Entry
 from maxlib.journal.snapshots import SnapshotStore
 from maxlib.journal.store import read
 from maxlib.ops.killswitch import KillSwitch
@@ -43,18 +44,18 @@ class Carried(NamedTuple):
     killed: str = ""
 
 
-def ended(folder: Path, label: str, broker: str = "simulated") -> Carried:
+def ended(folder: Path, day: str, label: str, broker: str = "simulated") -> Carried:
     """The account that a trader of `folder` left.
 
     Parameters
     ----------
-    label, broker : of the day that is to go on with it
+    day, label, broker : of the day that is to go on with it
 
     Raises
     ------
     DataError
-        If there is no journal, its day has not ended, something is still held, or its money is of
-        another label or broker: simulated money is not paper money.
+        If there is no journal, its day is not an earlier one or has not ended, something is still held,
+        or its money is of another label or broker: simulated money is not paper money.
     """
     if not (folder / JOURNAL).is_file():
         raise DataError(f"--after {folder}: there is no journal")
@@ -65,6 +66,10 @@ def ended(folder: Path, label: str, broker: str = "simulated") -> Carried:
     for name, mine in (("label", label), ("broker", broker)):
         if first.get(name, mine) != mine:
             raise DataError(f"--after {folder}: its account is of {name} {first[name]}, this day's of {mine}")
+    if first["day"] >= day:
+        raise DataError(
+            f"--after {folder}: its day {first['day']} should be before {day}, which goes on with it"
+        )
     found = SnapshotStore(folder / "snapshots").load(len(entries), lambda seq: entries[seq - 1].hash)
     moved = any(entry.kind in MOVES for entry in entries[found.seq :])
     if found.state is None or not found.state["finished"] or moved:
@@ -77,7 +82,8 @@ def ended(folder: Path, label: str, broker: str = "simulated") -> Carried:
         )
     return Carried(
         first["day"], first["label"], entries[-1].hash, machine["cash_cents"], machine["guard"],
-        machine["halted"] or bool(account and account["books"]["blocks"]), _killed(folder),
+        machine["halted"] or bool(account and account["books"]["blocks"]),
+        _killed(folder) or ("so its journal says" if machine["killed"] else ""),
     )  # fmt: skip
 
 
@@ -86,10 +92,22 @@ def _killed(folder: Path) -> str:
     return "" if thrown is None else f"{thrown.reason} ({thrown.by})"
 
 
+def _idle(folder: Path, entries: list[Entry]) -> tuple[bool, str]:
+    """Halted, and why killed, at the end of a day without a bar."""
+    halted, killed = bool((json.loads(entries[0].body)["carried"] or {}).get("halted")), False
+    for entry in entries:
+        if entry.kind == "command":
+            name = json.loads(entry.body)["name"]
+            halted = halted if name not in ("halt", "resume", "kill") else name != "resume"
+            killed = killed if name not in ("kill", "reset") else name == "kill"
+    return halted, _killed(folder) or ("so its journal says" if killed else "")
+
+
 def newest(folder: Path, day: str, label: str, broker: str = "simulated") -> Carried | None:
     """The account of the newest day before `day` beside `folder`, whose name must differ by the day only.
 
-    None = there is no earlier day: the account begins with this one. A day without a bar left it as it was.
+    None = there is no earlier day: the account begins with this one. A day without a bar left the money
+    as it was; a halt or a kill of such a day counts, and so does its end if that day went on with an account.
 
     Raises
     ------
@@ -106,7 +124,16 @@ def newest(folder: Path, day: str, label: str, broker: str = "simulated") -> Car
         middle = other.name.removeprefix(before).removesuffix(after)
         if re.fullmatch(r"\d{4}-\d\d-\d\d", middle) and middle < day and (other / JOURNAL).is_file():
             found.append((middle, other))
+    halted, killed, told = False, "", False
     for _, other in sorted(found, reverse=True):
-        if any(entry.kind == "bar" for entry in read(other / JOURNAL)):
-            return ended(other, label, broker)
+        entries = read(other / JOURNAL)
+        if any(entry.kind == "bar" for entry in entries):
+            account = ended(other, day, label, broker)
+            if told:
+                return account._replace(halted=halted, killed=killed)
+            return account._replace(halted=account.halted or halted, killed=killed or account.killed)
+        if entries and not told:
+            on, why = _idle(other, entries)
+            halted, killed = halted or on, killed or why
+            told = json.loads(entries[0].body)["carried"] is not None
     return None

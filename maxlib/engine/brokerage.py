@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from maxlib.engine.events import Bar, Command, OrderFilled, OrderRejected, Submit
+from maxlib.engine.events import Bar, Command, OrderFilled, OrderRejected, Submit, TapeEnded
 from maxlib.engine.machine import Machine
 from maxlib.engine.shell import Shell
 from maxlib.execution.alpaca.books import (
@@ -107,9 +107,13 @@ class BrokerShell(Shell):
         premium = (asked - self.machine.desk.fee_cents(order.legs)) // self.machine.instrument.multiplier
         return premium + worst_cents(order.legs)
 
-    def finish(self, bar: Bar, sigma: float) -> None:
-        """The day has ended, and nobody can sell any more: what is open stays open."""
-        del bar, sigma
+    def finish(self, bar: Bar, sigma: float, close: float | None = None) -> None:
+        """The day has ended, and nobody can sell any more: what has no order in the air is settled.
+
+        Without the session's last minute or its `close`, it stays open.
+        """
+        if close is not None or bar.minutes_left <= 0:
+            self._execute(self.machine.handle(TapeEnded(bar, close)), bar, sigma)
 
     # --- answers come in
 

@@ -132,9 +132,14 @@ class OrderRejected(NamedTuple):
 
 
 class TapeEnded(NamedTuple):
-    """There are no more bars; what is open is closed at the last one."""
+    """There are no more bars; what is open is closed at the last one.
+
+    close : the underlying's official close, dollars, where the last bar is not the session's: what is
+        open is settled by it, since nobody can sell any more; None = it is sold at the last bar
+    """
 
     bar: Bar
+    close: float | None = None
 
 
 Told = Checked | Erred | PeakReset

@@ -173,7 +173,9 @@ class LiveSession:
             return "nothing differs from the broker"
         if request == "reset_peak" and self.trader.shell.machine.config.guard is None:
             return "there is no guard that counts from a peak"
-        if request == "resume" and self.killed:
+        if request == "reset_peak" and self.trader.last_bar is None:
+            return "no bar has come yet, and the guard begins with one"
+        if request == "resume" and (self.killed or self.trader.shell.machine.killed):
             return "the kill switch is thrown; reset it first"
         return None if self.phase in _LEGAL[request] else _WORDS[self.phase]
 
@@ -194,14 +196,31 @@ class LiveSession:
             self._shown.read()
         return None
 
+    def switch(self, name: Literal["kill", "reset"], now: int, why: str) -> str | None:
+        """The kill switch was thrown or reset, whoever did it; the reason if it cannot be written.
+
+        It counts in every phase, so that the journal tells who killed and who let go.
+        """
+        if self.phase == "STOPPED":
+            return _WORDS["STOPPED"]
+        try:
+            self.trader.command(name, now, why)
+        except HaltEntriesError as error:
+            return str(error)
+        self.phase = "HALTED"
+        self._shown.read()
+        return None
+
     # --- market
 
-    def bar(self, rows: Rows, level: float | None = None, quotes: Snapshot | None = None) -> None:
+    def bar(
+        self, rows: Rows, level: float | None = None, quotes: Snapshot | None = None, *, late: bool = False
+    ) -> None:
         """A bar is complete. An error stops the session; the journal holds what was acknowledged."""
         if self.phase == "STOPPED":
             return
         try:
-            self.trader.bar(rows, level, quotes)
+            self.trader.bar(rows, level, quotes, late=late)
         except HaltEntriesError:
             raise  # the bar is taken again when the disk is back
         except Exception as error:

@@ -53,6 +53,9 @@ from maxlib.trading.ledger import Ledger
 from maxlib.trading.orders import Fill, Order, Purpose, order_id, reverse
 from maxlib.trading.plan import ExitPlan
 
+NS: Final = 1_000_000_000
+ENTRY_SECONDS: Final = 90.0
+"""An entry that was decided longer ago is not sent any more."""
 FOR_GOOD: Final = frozenset({"NO_BID", "MARKET_CLOSED", "TAPE_ENDED"})
 """Refusals of an exit that no other quote heals; any other, at live quotes, the next minute may."""
 ENDED: Final = frozenset({"REFUSED", "REJECTED", "CANCELED", "EXPIRED", "REPLACED", "LOST"})
@@ -114,6 +117,8 @@ class Machine:
         self.last_exit = 0
         self.halted = False
         """No order that adds risk is sent; what is open is watched and left as planned."""
+        self.killed = False
+        """The kill switch is thrown: a halt that only its code ends."""
         self.feed: Denial | None = None
         """Why the feed lets nobody enter; None = it is well."""
         self.process: Denial | None = None
@@ -132,6 +137,25 @@ class Machine:
         """Cash plus open positions at cost (closed-trade equity), in cents."""
         at_cost = sum(p.cost_cents for p in self.positions.values())
         return self.ledger.cash_cents + at_cost * self.instrument.multiplier
+
+    def _marked_cents(self, market: Market) -> int:
+        """Cash plus open positions, each at what it would bring now if that is less than its cost.
+
+        What is lost counts at once, what is won when it is closed. Without a quote it stands at cost.
+        """
+        worth = sum(min(p.cost_cents, self._worth(p, market)) for p in self.positions.values())
+        return self.ledger.cash_cents + worth * self.instrument.multiplier
+
+    def _worth(self, position: Position, market: Market) -> int:
+        """What is held would bring so much, cents a share: longs at the bid, shorts at the ask."""
+        worth = 0
+        for contract, count in position.held.items():
+            quote = self.desk.mark(contract, market)
+            price = None if quote is None else (quote.bid_cents or 0) if count > 0 else quote.ask_cents
+            if price is None:
+                return position.cost_cents
+            worth += count * price
+        return worth
 
     @property
     def free_cents(self) -> int:
@@ -178,7 +202,7 @@ class Machine:
             Market(bar.ts, bar.close, bar.minutes_left, signal.sigma, bar.session_minutes)
         )
         for book in self.config.books:
-            verdict: Allowed | Denial | None = self._admitted(signal, book)
+            verdict: Allowed | Denial | None = self._admitted(signal, book, market)
             if verdict is None:
                 if offer is None:
                     offer = self._offered(signal, market)
@@ -217,29 +241,47 @@ class Machine:
         """The book, where there are two."""
         return {"book": book} if len(self.config.books) > 1 else {}
 
-    def _admitted(self, signal: SignalSeen, book: BookName) -> Denial | None:
+    def _admitted(self, signal: SignalSeen, book: BookName, market: Market) -> Denial | None:
         """Whether an entry may be thought of, before anything is quoted: halt, feed, review, the guard."""
         bar = signal.bar
-        if self.halted:
-            return Denial("HALTED", 0, 0)
-        if self.process is not None:
-            return self.process
-        if self.feed is not None:
-            return self.feed
-        if self.broker is not None:
-            return self.broker
+        barred = self._barred()
+        if barred is not None:
+            return barred
         denial = admit(
             self.config.risk,
             open_positions=len(self.positions),
             minutes_to_close=bar.minutes_left,
+            force_close_minutes=self.config.exits.force_close_minutes,
             formed_at=signal.formed_at,
             last_exit=self.last_exit,
         )
         if denial is not None or self.config.guard is None:
             return denial
         guard = self._guarded(bar)
-        guard.mark(bar.ts, bar.day, self.equity_cents)
-        return guard.admit(self._ask(bar, book))
+        guard.mark(bar.ts, bar.day, self._marked_cents(market))
+        return guard.admit(self._ask(bar.ts, book))
+
+    def _barred(self) -> Denial | None:
+        if self.killed:
+            return Denial("KILL_SWITCH", 0, 1)
+        if self.halted:
+            return Denial("HALTED", 0, 0)
+        return self.process or self.feed or self.broker
+
+    def recalled(self, order: Order, ts: int, most_s: float = ENTRY_SECONDS) -> Denial | None:
+        """Why an order must not go out at `ts` (UTC ns) although it was decided; None = it may.
+
+        Asked at the last moment: what let an entry pass may bar it by now, and nobody enters on a
+        decision of the past, seconds above `most_s`. Who leaves always may, late too.
+        """
+        if order.purpose != "open":
+            return None
+        barred = self._barred()
+        if barred is None and self.guard is not None:
+            book = self.positions[order.trade].book
+            barred = self.guard.recalled(self._ask(ts, book))
+        age = (ts - order.ts) / NS
+        return Denial("STALE_ENTRY", most_s, age) if barred is None and age > most_s else barred
 
     def _sized(self, bar: Bar, offer: Offer, book: BookName) -> Allowed | Denial:
         """How many units: the review's number, which the guard may make smaller."""
@@ -254,7 +296,7 @@ class Machine:
         if self.config.guard is None or isinstance(found, Denial):
             return found
         ratio = offer.best if math.isfinite(offer.best) else None  # nobody asked for a ratio
-        ask = self._ask(bar, book)
+        ask = self._ask(bar.ts, book)
         fitted = self._guarded(bar).fit(ask, offer.cost_cents, found.quantity, ratio)
         return Allowed(fitted.quantity) if isinstance(fitted, Fitted) else fitted
 
@@ -266,14 +308,14 @@ class Machine:
             self.guard = Guard(self.config.guard, self.ledger.start_cents, bar.day)
         return self.guard
 
-    def _ask(self, bar: Bar, book: BookName) -> Ask:
+    def _ask(self, ts: int, book: BookName) -> Ask:
         """An entry of this moment."""
         mine = sum(position.book == book for position in self.positions.values())
         exposure = sum(
             p.asked_cents if p.entry is None else max(0, p.cost_cents * self.instrument.multiplier)
             for p in self.positions.values()
         )
-        return Ask(bar.ts, self.config.strategy, book, len(self.positions), mine, exposure)
+        return Ask(ts, self.config.strategy, book, len(self.positions), mine, exposure, self.killed)
 
     def _volatility(self, event: VolatilitySeen) -> list[Command]:
         bar = event.bar
@@ -542,12 +584,17 @@ class Machine:
     def _ended(self, event: TapeEnded) -> list[Command]:
         bar = event.bar
         commands: list[Command] = []
+        over = bar.minutes_left <= 0  # that was the last regular minute: nothing can be sold any more
         for position in self.positions.values():
-            if bar.minutes_left > 0:
+            if self.patient and (position.pending or not position.held):
+                continue  # nobody has told what became of its order
+            if over or event.close is not None:
+                spot, at = (bar.close, bar.ts) if event.close is None else (event.close, position.closes_at)
+                commands += self._settle(position, bar.ts, spot, "expiry", at)
+            else:
+                position.queue.clear()  # what was to be asked for again is asked for now
                 units = position.free_quantity
                 commands += self._leave(position, bar.ts, "tape_end", units, bar.close)
-            else:  # that was the last regular minute: nothing can be sold any more
-                commands += self._settle(position, bar.ts, bar.close, "expiry", bar.ts)
         return commands
 
     # --- state
@@ -571,7 +618,7 @@ class Machine:
             "cash_cents": self.ledger.cash_cents, "flow_cents": self.ledger.flow_cents,
             "fee_cents": self.ledger.fee_cents, "held": list(self.ledger.held.items()),
             "denials": self.denials, "signals": self.signals, "entered": self.entered,
-            "last_exit": self.last_exit, "halted": self.halted, "feed": self.feed,
+            "last_exit": self.last_exit, "halted": self.halted, "killed": self.killed, "feed": self.feed,
             "process": self.process,
             "guard": self._unguarded if self.guard is None else self.guard.snapshot(),
             "trades": [numbers(t) for t in self.trades],
@@ -585,7 +632,7 @@ class Machine:
         self.ledger.fee_cents = state["fee_cents"]
         self.ledger.held = {Contract(*contract): count for contract, count in state["held"]}
         self.denials, self.signals, self.entered = dict(state["denials"]), state["signals"], state["entered"]
-        self.last_exit, self.halted = state["last_exit"], state["halted"]
+        self.last_exit, self.halted, self.killed = state["last_exit"], state["halted"], state["killed"]
         self.feed = None if state["feed"] is None else Denial(*state["feed"])
         self.process = None if state["process"] is None else Denial(*state["process"])
         self._guard_in(state["guard"], self.ledger.start_cents)

@@ -20,6 +20,7 @@ class Position:
     entry : the first fill of the entry; where units filled at several prices, at the lowest
     paid_cents : what the entry cost before commission, in cents of money
     held : contracts held by contract, below 0 short; empty before the entry
+    bought : contracts of the entry, and the cents a share that they cost in all, by contract
     pending : exit orders sent and not answered, by id
     queue : exit orders that wait until the one before them is filled, so that a
         short is bought back before its cover is sold
@@ -42,6 +43,7 @@ class Position:
         self.proceeds_cents = 0
         self.fee_cents = 0
         self.held: dict[Contract, int] = {}
+        self.bought: dict[Contract, tuple[int, int]] = {}
         self.pending: dict[str, Order] = {}
         self.queue: list[Order] = []
         self.closes_at = 0
@@ -80,11 +82,14 @@ class Position:
 
     @property
     def cost_cents(self) -> int:
-        """What was paid for what is still held, cents a share; below 0 a credit."""
-        if self.entry is None:
-            return 0
-        paid = dict(zip((leg.contract for leg in self.legs), self.entry.prices_cents, strict=True))
-        return sum(count * paid[contract] for contract, count in self.held.items())
+        """What was paid for what is still held, cents a share; below 0 a credit.
+
+        Where units were bought at several prices, their average counts, rounded down for each contract.
+        """
+        return sum(
+            self.bought[contract][1] * count // self.bought[contract][0]
+            for contract, count in self.held.items()
+        )
 
     def apply(self, fill: Fill) -> None:
         """Book a fill of this position.
@@ -94,7 +99,7 @@ class Position:
         InvariantError
             If an order that leaves it would make a leg larger, or turn it around.
         """
-        for leg in fill.order.legs:
+        for leg, price in zip(fill.order.legs, fill.prices_cents, strict=True):
             before = self.held.get(leg.contract, 0)
             now = before + leg.ratio * fill.quantity
             if fill.order.purpose != "open" and not 0 <= now * before < before * before:
@@ -102,6 +107,10 @@ class Position:
                     f"fill of {fill.quantity} {fill.order.name} at {fill.ts} leaves trade {self.number}, "
                     f"but of {leg.contract.name} it holds {before}"
                 )
+            if fill.order.purpose == "open":
+                count, cents = self.bought.get(leg.contract, (0, 0))
+                units = leg.ratio * fill.quantity
+                self.bought[leg.contract] = (count + units, cents + units * price)
             self.held[leg.contract] = now
             if now == 0:
                 del self.held[leg.contract]

@@ -90,13 +90,13 @@ class Shell:
         seen = SignalSeen(bar, side, basis, formed, stop, tp1, tp2, confidence, atr, sigma)
         self._execute(self.machine.handle(seen), bar, sigma)
 
-    def finish(self, bar: Bar, sigma: float) -> None:
-        """The tape has ended: what is open is closed at the last bar."""
+    def finish(self, bar: Bar, sigma: float, close: float | None = None) -> None:
+        """The tape has ended: what is open is closed at the last bar, or settled at the session's `close`."""
         waiting, self.waiting = self.waiting, []
         for order in waiting:
             ended = OrderRejected(Rejection(order, bar.ts, "TAPE_ENDED"))
             self._execute(self.machine.handle(ended), bar, sigma)
-        self._execute(self.machine.handle(TapeEnded(bar)), bar, sigma)
+        self._execute(self.machine.handle(TapeEnded(bar, close)), bar, sigma)
 
     def _execute(self, commands: list[Command], bar: Bar, sigma: float, now: Market | None = None) -> None:
         """Carry out commands. `now` is the market at a bar's open while orders are executed there."""

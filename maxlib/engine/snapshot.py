@@ -52,6 +52,7 @@ def position_out(p: Position) -> dict[str, Any]:
         "number": p.number, "signal": signal, "entry_order": p.entry_order, "quantity": p.quantity,
         "entry": p.entry, "levels": numbers(p.levels), "proceeds_cents": p.proceeds_cents,
         "fee_cents": p.fee_cents, "held": list(p.held.items()), "pending": list(p.pending.values()),
+        "bought": [[contract, *both] for contract, both in p.bought.items()],
         "queue": p.queue, "closes_at": p.closes_at,
         "slippage_cents": p.slippage_cents, "asked_cents": p.asked_cents,
         "paid_cents": p.paid_cents, "pin": p.pin, "book": p.book, "refusals": p.refusals, "watch": watch,
@@ -70,6 +71,7 @@ def position_in(row: dict[str, Any]) -> Position:
     p.levels = (stop, tp1, tp2)
     p.proceeds_cents, p.fee_cents = row["proceeds_cents"], row["fee_cents"]
     p.held = {Contract(*contract): count for contract, count in row["held"]}
+    p.bought = {Contract(*contract): (count, cents) for contract, count, cents in row["bought"]}
     p.pending = {order.id: order for order in map(_order_in, row["pending"])}
     p.queue = [_order_in(order) for order in row["queue"]]
     p.closes_at, p.slippage_cents, p.pin = row["closes_at"], row["slippage_cents"], row["pin"]

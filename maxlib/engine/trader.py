@@ -25,27 +25,23 @@ from maxlib.engine.account import JOURNAL, Carried
 from maxlib.engine.backtest import Stepper, Streams, to_bar
 from maxlib.engine.brokerage import BrokerShell, correction_in, correction_out
 from maxlib.engine.durable import DurableJournal
-from maxlib.engine.events import Bar, Checked, Erred, OrderFilled, OrderRejected, PeakReset
+from maxlib.engine.events import Bar, Checked, Erred, PeakReset
+from maxlib.engine.live_shell import LiveShell
 from maxlib.engine.machine import Machine, MachineConfig
-from maxlib.engine.shell import Shell
 from maxlib.engine.snapshot import floats, numbers
 from maxlib.execution.alpaca.books import Correction
-from maxlib.execution.broker import Rejection
 from maxlib.journal.chain import Entry, verify
 from maxlib.journal.errors import HaltEntriesError
 from maxlib.journal.snapshots import SnapshotStore
 from maxlib.journal.store import JournalFile, read
 from maxlib.market.bars import BAR
-from maxlib.options.desk import Market
 from maxlib.options.live_desk import LiveDesk, Snapshot, snapshot_in
-from maxlib.regimes.router import Volatility
 from maxlib.risk.health import Vitals
 from maxlib.risk.sizing import Denial
 from maxlib.strategies.strategy import Strategy
-from maxlib.trading.orders import Fill, Order
 
 Rows = NDArray[np.void]
-Command = Literal["halt", "resume", "clear", "reset_peak"]
+Command = Literal["halt", "resume", "kill", "reset", "clear", "reset_peak"]
 Fills = Literal["simulated", "dry-run", "broker"]
 """What becomes of an order: our own fills at the desk's quotes, none, or those of a broker."""
 Quotes = Literal["modelled", "live"]
@@ -66,62 +62,6 @@ class Recovery(NamedTuple):
     snapshot: int
     replayed: int
     problems: tuple[str, ...]
-
-
-class LiveShell(Shell):
-    """A shell whose orders are durable before they are sent, and whose answers are taken from the record."""
-
-    journal: DurableJournal
-    dry = False
-    """No order that opens is sent: each is rejected as DRY_RUN."""
-
-    # At live quotes an order does not wait for an open: the quotes of the bar's end are what there is.
-
-    def open(self, bar: Bar, sigma: float) -> None:
-        """Execute waiting orders at the bar's open; at live quotes nothing is known of that moment."""
-        if not self.machine.desk.live:
-            super().open(bar, sigma)
-
-    def close(self, bar: Bar, rows: Rows, sigma: float, exits: dict[int, Any] | None = None) -> None:
-        """The bar is complete; what leaves for it, and what waited, fills at live quotes now."""
-        super().close(bar, rows, sigma, exits)
-        self._at_live_quotes(bar, sigma)
-
-    def volatility(self, bar: Bar, seen: Volatility, sigma: float) -> None:
-        """A reading of volatility, known at this bar's close."""
-        super().volatility(bar, seen, sigma)
-        self._at_live_quotes(bar, sigma)
-
-    def signal(self, bar: Bar, signal: Any, sigma: float) -> None:
-        """The strategy signalled at this bar's close."""
-        super().signal(bar, signal, sigma)
-        self._at_live_quotes(bar, sigma)
-
-    def _at_live_quotes(self, bar: Bar, sigma: float) -> None:
-        if self.waiting and self.machine.desk.live:
-            end = Market(bar.ts, bar.close, bar.minutes_left, sigma, bar.session_minutes)
-            self._work(self.machine.desk.moment(end), bar.forming, sigma)
-
-    def _send(self, order: Order, market: Market, bar: Bar, sigma: float, *, opening: bool = False) -> None:
-        market = self.machine.desk.moment(market)
-        recorded = self.journal.answer(order.id)
-        if recorded is None:
-            self.journal.commit()
-            if self.dry:
-                refused = OrderRejected(Rejection(order, market.ts, "DRY_RUN"))
-                self._execute(self.machine.handle(refused), bar, sigma)
-            else:
-                super()._send(order, market, bar, sigma, opening=opening)
-            return
-        entry, body = recorded
-        event: OrderFilled | OrderRejected
-        if entry.kind == "rejected":
-            event = OrderRejected(Rejection(order, entry.ts, body["code"]))
-        else:
-            prices = tuple(body.get("prices_cents", (body["price_cents"],)))
-            made = (entry.ts, body["quantity"], prices, body["fee_cents"], body["spot"], body["modelled"])
-            event = OrderFilled(Fill(order, *made, body["slippage_cents"]), bar)
-        self._execute(self.machine.handle(event), bar, sigma, market if opening else None)
 
 
 _P = ParamSpec("_P")
@@ -231,11 +171,15 @@ class Trader:
     # --- inputs
 
     @_whole
-    def bar(self, rows: Rows, level: float | None = None, quotes: Snapshot | None = None) -> None:
+    def bar(
+        self, rows: Rows, level: float | None = None, quotes: Snapshot | None = None, *, late: bool = False
+    ) -> None:
         """A bar is complete (an array of length one). Durable, with all that follows, when this returns.
 
         Parameters
         ----------
+        late : it was known so late that nobody could have traded at its prices: what would leave by it
+            leaves with the first bar that is not
         quotes : the chain as it was when the bar was taken; None = it was not asked for. It becomes
             durable together with the bar.
 
@@ -249,8 +193,13 @@ class Trader:
             raise DataError(f"bar ending at {bar.ts} ns comes after the bar ending at {self.last_bar.ts} ns")
         if quotes is not None:
             self._take(quotes)
-        self.journal.append(bar.ts, "bar", {"values": bar, "level": level})
+        said = {"values": bar, "level": level}
+        self.journal.append(bar.ts, "bar", {**said, "late": True} if late else said)
+        if isinstance(self.shell, LiveShell):
+            self.shell.late = late
         self._stepper.step(rows, level)
+        if isinstance(self.shell, LiveShell):
+            self.shell.late = False
         self.last_bar = bar
         self.sigma = float(self._stepper.volatility.last["sigma"]) if level is None else level
         self.journal.commit()
@@ -278,6 +227,7 @@ class Trader:
     def command(self, name: Command, ts: int, why: str = "") -> None:
         """Halt: no order that adds risk. Resume: they may be sent again. Survives a restart.
 
+        Kill: a halt that a resume does not end before a reset; the reset alone lets nothing pass yet.
         Clear: a person has looked at what the broker's books and ours differed in. Reset_peak: the
         guard's falls from the peak count from here.
         """
@@ -287,6 +237,9 @@ class Trader:
         elif name == "reset_peak":
             if self.last_bar is not None:
                 self.shell.tell(PeakReset(self.last_bar, ts), self.sigma)
+        elif name in ("kill", "reset"):
+            self.shell.machine.killed = name == "kill"
+            self.shell.machine.halted = True
         else:
             self.shell.machine.halted = name == "halt"
         self.journal.commit()
@@ -361,13 +314,26 @@ class Trader:
         self.journal.append(ts, "gap", {"start": start, "end": end})
         self.journal.commit()
 
+    @property
+    def unseen(self) -> int:
+        """Regular minutes that were not seen of a session in which something is open still."""
+        machine = self.shell.machine
+        if self.last_bar is None or not any(p.held for p in machine.positions.values()):
+            return 0
+        return max(0, self.last_bar.minutes_left)
+
     @_whole
-    def finish(self) -> None:
-        """Leave everything at the last bar; for a tape that ends."""
+    def finish(self, close: float | None = None) -> None:
+        """Leave everything at the last bar; for a tape that ends.
+
+        With the session's `close` (dollars), for a day that was not seen to its end, what is open is
+        settled by it instead: nobody sold at the last bar.
+        """
         if self.last_bar is None:
             return
-        self.journal.append(self.last_bar.ts, "command", {"name": "finish", "why": ""})
-        self.shell.finish(self.last_bar, self.sigma)
+        said = {"name": "finish", "why": ""}
+        self.journal.append(self.last_bar.ts, "command", said if close is None else {**said, "close": close})
+        self.shell.finish(self.last_bar, self.sigma, close)
         self.finished = True
         self.journal.commit()
         if self.journal.next_recorded is None:
@@ -470,7 +436,7 @@ class Trader:
             if entry.kind == "bar":
                 rows = np.zeros(1, BAR)
                 rows[0] = tuple(body["values"])
-                self.bar(rows, body["level"])
+                self.bar(rows, body["level"], late=body.get("late", False))
             elif entry.kind == "quotes":
                 self._take(snapshot_in(entry.ts, body))
             elif entry.kind == "feed":
@@ -486,7 +452,7 @@ class Trader:
             elif entry.kind == "broker":
                 self._hear_again(body, entry.ts)
             elif body["name"] == "finish":
-                self.finish()
+                self.finish(body.get("close"))
             else:
                 self.command(body["name"], entry.ts, body["why"])
             self._alive()

@@ -157,8 +157,8 @@ class Guard:
     def admit(self, ask: Ask) -> Denial | None:
         """Whether an entry may be thought of, before anything is quoted; a denial is counted and recorded.
 
-        In this order: the market's state, validations 1 to 8, limits of losses, positions. To be
-        asked again just before an order is sent, with the kill switch as it is then.
+        In this order: the market's state, validations 1 to 8, limits of losses, positions. Just
+        before the order is sent, `recalled` is asked.
         """
         self.safety = safety.without_expired(self.safety, ask.ts)
         rule = self.rule
@@ -174,6 +174,18 @@ class Guard:
         if denial is not None:
             self.refused(ask.ts, denial, ask.strategy)
         return denial
+
+    def recalled(self, ask: Ask) -> Denial | None:
+        """Why an entry that was admitted must not be sent any more; nothing is counted by it.
+
+        The market's state, validations 1 to 4 and the limits of losses. The counts of validations 5 to 8
+        hold the entry itself by now.
+        """
+        return (
+            self._regime_denial(self.rule, ask.strategy)
+            or safety.standing_denial(self.config.safety, self.safety, ask, self.account)
+            or limits.stopped(self.config.limits, self.account)
+        )
 
     def _regime_denial(self, rule: RegimeRule | None, strategy: str) -> Denial | None:
         if rule is None or strategy in rule.strategies:

@@ -257,9 +257,12 @@ def entry_denial(
     return next(_entry_denials(config, state, ask, account, rule), None)
 
 
-def _entry_denials(
-    config: SafetyConfig, state: SafetyState, ask: Ask, account: RiskState, rule: RegimeRule | None
-) -> Iterator[Denial]:
+def standing_denial(config: SafetyConfig, state: SafetyState, ask: Ask, account: RiskState) -> Denial | None:
+    """Validations 1 to 4, which hold for an entry that was admitted too, until it is sent."""
+    return next(_standing(config, state, ask, account), None)
+
+
+def _standing(config: SafetyConfig, state: SafetyState, ask: Ask, account: RiskState) -> Iterator[Denial]:
     if ask.killed:
         yield Denial("KILL_SWITCH", 0, 1)
     if state.safe_mode:
@@ -271,6 +274,12 @@ def _entry_denials(
     limit = min(part(account.balance - account.of_day, config.daily_loss), config.daily_loss_usd * 100)
     if loss >= limit:
         yield Denial("DAILY_LOSS", limit / 100, loss / 100)
+
+
+def _entry_denials(
+    config: SafetyConfig, state: SafetyState, ask: Ask, account: RiskState, rule: RegimeRule | None
+) -> Iterator[Denial]:
+    yield from _standing(config, state, ask, account)
     positions = min(config.max_positions, rule.max_positions if rule else config.max_positions)
     if ask.open_positions >= positions:
         yield Denial("OPEN_POSITIONS", positions, ask.open_positions)

@@ -45,6 +45,10 @@ QuoteCode = Literal[
 """Why live quotes fill nothing: the codes of the fill models, which a room beside this one owns."""
 
 
+RecallCode = Literal["STALE_ENTRY"]
+"""Why an order that was decided on is not sent any more, besides the codes of a denial."""
+
+
 class RiskConfig(Config):
     """Account and limits.
 
@@ -55,7 +59,7 @@ class RiskConfig(Config):
     max_contracts : cap on the size of one position
     contracts : a fixed size instead of a share of equity; null = by risk_fraction
     max_positions : positions open at once
-    last_entry_minutes : no entry from this many minutes before the close on
+    last_entry_minutes : no entry from this many minutes before the close on, nor once all is force-closed
     fresh_patterns : refuse a signal whose pattern formed before the last exit
     """
 
@@ -83,13 +87,19 @@ class Allowed(NamedTuple):
 class Denial(NamedTuple):
     """A refusal: its code, the limit and what was there instead."""
 
-    code: DenialCode | GuardCode | QuoteCode
+    code: DenialCode | GuardCode | QuoteCode | RecallCode
     limit: float
     actual: float
 
 
 def admit(
-    config: RiskConfig, *, open_positions: int, minutes_to_close: int, formed_at: int, last_exit: int
+    config: RiskConfig,
+    *,
+    open_positions: int,
+    minutes_to_close: int,
+    force_close_minutes: int,
+    formed_at: int,
+    last_exit: int,
 ) -> Denial | None:
     """Whether an entry may be thought of at all, before anything is quoted; None = it may.
 
@@ -97,12 +107,14 @@ def admit(
     ----------
     open_positions : positions held or being opened
     minutes_to_close : regular minutes left at the moment of the entry; 0 or less = closed
+    force_close_minutes : left when everything is closed: what enters then would leave at once
     formed_at, last_exit : of the pattern and of the newest closed trade (0 = none), UTC ns
     """
     if minutes_to_close <= 0:
         return Denial("MARKET_CLOSED", 0, minutes_to_close)
-    if minutes_to_close <= config.last_entry_minutes:
-        return Denial("TOO_LATE", config.last_entry_minutes, minutes_to_close)
+    last = max(config.last_entry_minutes, force_close_minutes)
+    if minutes_to_close <= last:
+        return Denial("TOO_LATE", last, minutes_to_close)
     if open_positions >= config.max_positions:
         return Denial("POSITION_LIMIT", config.max_positions, open_positions)
     if config.fresh_patterns and formed_at <= last_exit:

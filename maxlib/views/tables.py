@@ -40,6 +40,7 @@ DENIALS: Final = {
     "TOO_LATE": "too few minutes were left before the close",
     "UNAFFORDABLE": "one contract cost more than the budget of a position",
     "HALTED": "trading was halted",
+    "KILL_SWITCH": "the kill switch was thrown",
     "FEED_DOWN": "the feed was not connected",
     "STALE_FEED": "the newest minute was too old when it was known",
     "JOURNAL_DOWN": "the journal could not be written, and the trader had not caught up yet",

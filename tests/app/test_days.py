@@ -1,6 +1,7 @@
 """From day to day: the account, the kill switch, and days that were not ended, as a user meets them."""
 
 import asyncio
+import datetime as dt
 import json
 import os
 import signal
@@ -13,14 +14,16 @@ from maxlib.app.ending import end
 from maxlib.app.paper import PaperTrader
 from maxlib.core.errors import DataError
 from maxlib.data.tape import load
-from maxlib.engine.replay import session_days
+from maxlib.engine.replay import session_days, span
 from maxlib.journal.store import JournalFile, read
+from maxlib.market.calendar import to_ns
 from maxlib.ops.killswitch import KillSwitch
 from maxlib.research import scenario
 from tests.app.test_paper import SHORT, command, wait_for, written
 
 CHOSEN = scenario.load("demo_normal", SHORT)
-FIRST, SECOND = (str(day) for day in session_days(load(CHOSEN.data).bars)[-2:])
+BARS = load(CHOSEN.data).bars
+FIRST, SECOND = (str(day) for day in session_days(BARS)[-2:])
 
 
 def traded(root: Path, day: str) -> PaperTrader:
@@ -68,13 +71,68 @@ def test_a_day_killed_in_the_middle_is_ended_by_hand_and_the_next_goes_on(tmp_pa
     process.wait()
     with pytest.raises(DataError, match="has not ended; run maxtrader end"):
         traded(tmp_path, SECOND)
-    said = end(folder)
+    held = holding(folder)
+    said = end(folder, 500.0 if held else None)
     assert said.startswith(f"{FIRST} is ended: ")
-    assert said.endswith(" $.")
+    assert ("It was cut" in said) == held
     assert "0 positions still open" in said
     assert end(folder).startswith(f"{FIRST} had ended: ")
     traded(tmp_path, SECOND)
     assert carried(tmp_path / f"demo-{SECOND}")["day"] == FIRST
+
+
+def holding(folder: Path) -> bool:
+    """Whether its journal ends with something open."""
+    entries = [e.kind for e in read(folder / "journal.sqlite")]
+    return entries.count("fill") > 2 * entries.count("closed")
+
+
+def cut(folder: Path) -> PaperTrader:
+    """A trader that died with its first position, one minute after it got it."""
+    trader = PaperTrader(CHOSEN, folder, day=FIRST, speed=0)
+    first, last = span(BARS, dt.date.fromisoformat(FIRST))
+    for i in range(first, last):
+        trader.trader.bar(BARS[i : i + 1])
+        if any(p.held for p in trader.trader.shell.machine.positions.values()):
+            break
+    trader.trader._file.close()
+    return trader
+
+
+def test_a_day_that_died_with_a_position_is_settled_by_the_official_close_and_never_sold(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / f"demo-{FIRST}"
+    (position,) = cut(folder).trader.shell.machine.positions.values()
+    with pytest.raises(
+        DataError, match=r"is open, and \d+ minutes of the session were not seen.*--close PRICE"
+    ):
+        end(folder)
+    contract = position.legs[0].contract
+    inside = contract.strike + (7.0 if contract.right == "C" else -7.0)
+    said = end(folder, inside)
+    assert "1 trades, 0 positions still open" in said
+    assert said.endswith("minutes before its close.")
+    (closed,) = [json.loads(e.body) for e in read(folder / "journal.sqlite") if e.kind == "closed"]
+    assert closed["reason"] == "expiry"
+    fills = [json.loads(e.body) for e in read(folder / "journal.sqlite") if e.kind == "fill"]
+    assert fills[-1]["price_cents"] == 700
+    assert carried(traded(tmp_path, SECOND).folder)["day"] == FIRST
+
+
+def test_a_close_that_is_not_needed_is_refused(tmp_path: Path) -> None:
+    folder = traded(tmp_path, FIRST).folder
+    with pytest.raises(DataError, match="--close 500: "):
+        end(folder, 500.0)
+
+
+def test_a_day_that_is_not_over_cannot_be_ended(tmp_path: Path) -> None:
+    folder = tmp_path / f"demo-{FIRST}"
+    cut(folder)
+    over = to_ns(dt.date.fromisoformat(FIRST), 16 * 60)
+    with pytest.raises(DataError, match=f"the session of {FIRST} is not over"):
+        end(folder, 500.0, now=over - 1)
+    assert "is ended" in end(folder, 500.0, now=over)
 
 
 def test_there_is_nothing_to_end_where_nothing_began(tmp_path: Path) -> None:

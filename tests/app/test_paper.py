@@ -247,6 +247,40 @@ def test_a_kill_survives_a_restart_and_only_its_code_resets_it(
     again.trader.close()
 
 
+def test_a_kill_is_in_the_journal_also_when_halted_and_a_file_that_is_removed_is_thrown_again(
+    undisturbed: tuple[str, list[Entry]], tmp_path: Path, monkeypatch: Any
+) -> None:
+    chosen, code = scenario.load("demo_normal", SHORT), "a code that nobody guesses"
+    monkeypatch.setenv("MAXTRADER_KILL_RESET_CODE", code)
+    one = PaperTrader(chosen, tmp_path, day=undisturbed[0], speed=0)
+    assert one.ask("halt", "lunch", "") is None
+    assert one.ask("kill", "enough", "") is None
+    one.trader.close()
+    (tmp_path / "kill.json").unlink()
+    again = PaperTrader(chosen, tmp_path, day=undisturbed[0], speed=0)
+    assert again.switch.thrown
+    assert again.session.killed == "kill switch: its file was removed, and no code was given (the journal)"
+    assert again.ask("resume", "", "") == "the kill switch is thrown; reset it first"
+    (tmp_path / "kill.json").unlink()
+    assert again.ask("resume", "", "") == "the kill switch is thrown; reset it first"
+    assert again.ask("reset", "mended", code) is None
+    assert not again.switch.thrown
+    assert again.ask("resume", "", "") is None
+    again.trader.close()
+    said = [json.loads(e.body) for e in read(tmp_path / "journal.sqlite") if e.kind == "command"]
+    assert [row["name"] for row in said] == ["halt", "kill", "reset", "resume"]
+    assert said[1]["why"] == "kill switch: enough (API)"
+
+
+def test_the_peak_is_reset_only_once_there_is_one(
+    undisturbed: tuple[str, list[Entry]], tmp_path: Path
+) -> None:
+    chosen = scenario.load("demo_normal", {**SHORT, "guard.book": "conservative"})
+    one = PaperTrader(chosen, tmp_path, day=undisturbed[0], speed=0)
+    assert one.ask("reset_peak", "", "") == "no bar has come yet, and the guard begins with one"
+    one.trader.close()
+
+
 def test_a_trader_that_serves_on_after_its_day_does_not_look_like_one_that_ended(
     undisturbed: tuple[str, list[Entry]], tmp_path: Path
 ) -> None:

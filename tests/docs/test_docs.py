@@ -20,7 +20,7 @@ from maxlib.options.structures import KINDS
 from maxlib.research import run, scenario
 from maxlib.research.verdict import Verdict
 from maxlib.risk.codes import MEANING as GUARD_MEANING
-from maxlib.risk.sizing import DenialCode, RiskConfig
+from maxlib.risk.sizing import DenialCode, RecallCode, RiskConfig
 from maxlib.trading.orders import Purpose
 from tests.docs import pages
 from tests.risk.test_sizing import review
@@ -247,8 +247,8 @@ def test_denials_shown_are_those_of_the_review_with_their_numbers() -> None:
     rows = table("life-of-an-order.md", "denials")
     assert {row[0].strip("`") for row in rows} == set(typing.get_args(DenialCode))
     calm = {
-        "open_positions": 0, "minutes_to_close": 300, "formed_at": 1, "last_exit": 0,
-        "equity_cents": 2_500_000, "cash_cents": 2_500_000, "cost_cents": 20_065,
+        "open_positions": 0, "minutes_to_close": 300, "force_close_minutes": 5, "formed_at": 1,
+        "last_exit": 0, "equity_cents": 2_500_000, "cash_cents": 2_500_000, "cost_cents": 20_065,
     }  # fmt: skip
     for row in rows:
         if row[0] in ELSEWHERE:
@@ -280,7 +280,7 @@ def test_rejections_shown_are_those_of_broker_fills_and_shell() -> None:
     fills = {code for part in typing.get_args(Refusal) for code in typing.get_args(part)}
     named = rejected_in("maxlib/execution/broker.py", -1) | rejected_in("maxlib/engine/shell.py", 2)
     shown = [c for row in table("life-of-an-order.md", "rejections") for c in re.findall(r"`(\w+)`", row[0])]
-    assert sorted(shown) == sorted(fills | named)
+    assert sorted(shown) == sorted(fills | named | set(typing.get_args(RecallCode)))
 
 
 def test_journal_kinds_and_fields_are_those_of_the_machine(demo: Any) -> None:

@@ -14,6 +14,7 @@ from maxlib.engine.replay import session_days, span
 from maxlib.engine.trader import Trader
 from maxlib.execution.alpaca.books import Blocked
 from maxlib.journal.store import read
+from maxlib.ops.killswitch import KillSwitch
 from maxlib.research import scenario
 from maxlib.risk.guard import GuardConfig
 from maxlib.risk.safety import SafetyConfig
@@ -22,6 +23,8 @@ from tests.engine.scripted import LONG, Market, config, strategy
 CHOSEN = scenario.load("demo_normal", {"data.simulator.days": 12, "risk.risk_fraction": 0.05})
 BARS = load(CHOSEN.data).bars
 DAYS = session_days(BARS)[-3:]
+LATER = "2030-01-01"
+"""A day that may go on with any account."""
 WIDE = SafetyConfig(position_fraction=0.05, exposure_fraction=0.1, premium_usd=1_000)
 GUARDED = CHOSEN.machine.model_copy(update={"guard": GuardConfig(regimes=None, safety=WIDE)})
 
@@ -65,7 +68,7 @@ def test_days_handed_on_trade_and_earn_what_one_long_journal_does(week: Path, tm
     handed = [row for day in DAYS for row in closed(week / f"mine-{day}")]
     assert handed == closed(tmp_path)
     assert len(handed) >= 3
-    last = ended(week / f"mine-{DAYS[-1]}", "SIMULATED")
+    last = ended(week / f"mine-{DAYS[-1]}", LATER, "SIMULATED")
     assert last.cash_cents == one.shell.machine.ledger.cash_cents != 2_500_000
     assert last.guard is not None
     assert last.guard["account"] == list(guard.account), "peak, week and month are counted over the days"
@@ -81,7 +84,7 @@ def test_the_first_entry_names_the_journal_it_goes_on_from(week: Path) -> None:
 
 
 def test_a_restart_goes_on_with_what_the_first_start_carried(week: Path, tmp_path: Path) -> None:
-    carried = ended(week / f"mine-{DAYS[0]}", "SIMULATED")
+    carried = ended(week / f"mine-{DAYS[0]}", LATER, "SIMULATED")
     one = trader(tmp_path, DAYS[1], carried=carried)
     first, _ = span(BARS, DAYS[1])
     feed(one, first, first + 100)
@@ -95,7 +98,7 @@ def test_a_restart_goes_on_with_what_the_first_start_carried(week: Path, tmp_pat
 
 def test_money_of_another_label_is_refused(week: Path) -> None:
     with pytest.raises(DataError, match="its account is of label SIMULATED, this day's of PAPER"):
-        ended(week / f"mine-{DAYS[0]}", "PAPER")
+        ended(week / f"mine-{DAYS[0]}", LATER, "PAPER")
 
 
 def test_a_day_that_did_not_end_hands_nothing_on_until_it_has(tmp_path: Path) -> None:
@@ -108,7 +111,7 @@ def test_a_day_that_did_not_end_hands_nothing_on_until_it_has(tmp_path: Path) ->
     again = trader(folder, DAYS[0])
     again.finish()
     again._file.close()  # killed while it served on
-    assert ended(folder, "SIMULATED").day == str(DAYS[0])
+    assert ended(folder, LATER, "SIMULATED").day == str(DAYS[0])
 
 
 def test_a_day_without_a_bar_left_the_account_as_it_was(week: Path, tmp_path: Path) -> None:
@@ -120,8 +123,50 @@ def test_a_day_without_a_bar_left_the_account_as_it_was(week: Path, tmp_path: Pa
     assert found.day == str(DAYS[2])
 
 
+def idle(root: Path, day: str, carried: Carried | None, *names: Any) -> None:
+    """A day on which commands came, but no bar."""
+    one = Trader(
+        root / f"mine-{day}", CHOSEN.strategy.build(), GUARDED, run="week", simulated=True, carried=carried,
+        identity={"label": "SIMULATED", "day": day},
+    )  # fmt: skip
+    for n, name in enumerate(names):
+        one.command(name, n)
+    one.close()
+
+
+def test_a_halt_or_a_kill_of_a_day_without_a_bar_goes_on_and_so_does_its_end(
+    week: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "w"
+    shutil.copytree(week, root)
+
+    def found(day: str) -> Carried:
+        made = newest(root / f"mine-{day}", day, "SIMULATED")
+        assert made is not None
+        return made
+
+    idle(root, "2030-01-02", found("2030-01-02"), "halt")
+    assert (found("2030-01-03").halted, found("2030-01-03").killed) == (True, "")
+    idle(root, "2030-01-03", found("2030-01-03"), "kill")
+    assert (found("2030-01-04").halted, found("2030-01-04").killed) == (True, "so its journal says")
+    KillSwitch(root / "mine-2030-01-04" / "kill.json").throw("enough", "a test")
+    idle(root, "2030-01-04", found("2030-01-04"))
+    assert found("2030-01-05").killed == "enough (a test)"
+    idle(root, "2030-01-05", found("2030-01-05"), "reset", "resume")
+    assert (found("2030-01-06").halted, found("2030-01-06").killed) == (False, "")
+    idle(root, "2030-01-06", None)  # begun anew: what it left out is not forgotten
+    assert found("2030-01-07").cash_cents == found("2030-01-02").cash_cents
+
+
+def test_an_account_goes_on_to_a_later_day_only(week: Path) -> None:
+    for day in (DAYS[0], DAYS[1]):
+        with pytest.raises(DataError, match=f"its day {DAYS[1]} should be before {day}"):
+            ended(week / f"mine-{DAYS[1]}", str(day), "SIMULATED")
+    assert ended(week / f"mine-{DAYS[1]}", str(DAYS[2]), "SIMULATED").day == str(DAYS[1])
+
+
 def test_a_day_without_a_guard_keeps_what_the_guard_had_counted(week: Path, tmp_path: Path) -> None:
-    carried = ended(week / f"mine-{DAYS[0]}", "SIMULATED")
+    carried = ended(week / f"mine-{DAYS[0]}", LATER, "SIMULATED")
     one = Trader(
         tmp_path, CHOSEN.strategy.build(), CHOSEN.machine, run="free", simulated=True, carried=carried,
         identity={"label": "SIMULATED", "day": str(DAYS[1])}, history=BARS[: span(BARS, DAYS[1])[0]],
@@ -129,7 +174,7 @@ def test_a_day_without_a_guard_keeps_what_the_guard_had_counted(week: Path, tmp_
     feed(one, *span(BARS, DAYS[1]))
     one.finish()
     one.close()
-    assert ended(tmp_path, "SIMULATED").guard == carried.guard is not None
+    assert ended(tmp_path, LATER, "SIMULATED").guard == carried.guard is not None
 
 
 def test_a_halt_and_what_nobody_looked_at_go_on(tmp_path: Path) -> None:
@@ -140,7 +185,7 @@ def test_a_halt_and_what_nobody_looked_at_go_on(tmp_path: Path) -> None:
     one.heard(Blocked("VANISHED", "gone"), one.last_bar.ts)
     one.finish()
     one.close()
-    carried = ended(tmp_path, "SIMULATED")
+    carried = ended(tmp_path, LATER, "SIMULATED")
     assert carried.halted
     second = trader(tmp_path / "next", DAYS[1], carried=carried)
     assert second.shell.machine.halted
@@ -159,7 +204,7 @@ def test_what_is_still_held_is_not_handed_on(tmp_path: Path) -> None:
     assert len(one.shell.machine.positions) == 1
     one.close()
     with pytest.raises(DataError, match="contracts are still held at the end of 2025-01-02"):
-        ended(tmp_path, "SIMULATED")
+        ended(tmp_path, LATER, "SIMULATED")
 
 
 def test_last_is_the_newest_folder_that_differs_by_the_day_only(week: Path, tmp_path: Path) -> None:

@@ -109,6 +109,8 @@ def test_units_at_several_prices_are_booked_to_the_cent_once_the_order_has_ended
     assert position.quantity == 4
     assert position.paid_cents == 40_300
     assert day.shell.machine.ledger.cash_cents == start - 40_300 - 4 * 65
+    assert position.cost_cents == 403
+    assert day.shell.machine.equity_cents == start - 4 * 65
     assert sorted((f["quantity"], f["price_cents"]) for f in day.entries("fill")) == [(1, 100), (3, 101)]
     day.restart()
     assert day.shell.machine.positions[1].paid_cents == 40_300

@@ -14,7 +14,7 @@ from maxlib.engine.shell import Shell
 from maxlib.market import calendar
 from maxlib.regimes.router import RegimeConfig, RegimeRule, Volatility
 from maxlib.risk.guard import GuardConfig
-from maxlib.risk.limits import LimitsConfig
+from maxlib.risk.limits import Book, LimitsConfig
 from maxlib.risk.safety import SafetyConfig
 from maxlib.risk.sizing import RiskConfig
 from maxlib.strategies.config import ChampionConfig
@@ -52,6 +52,18 @@ def test_without_a_guard_nothing_changes_and_with_an_open_one_sizes_shrink_to_it
     assert [t.quantity for t in free.trades] == [2]
     assert [t.quantity for t in held.trades] == [1]
     assert codes(held) == []
+
+
+def test_what_an_open_position_has_lost_counts_at_once_and_what_it_has_won_does_not() -> None:
+    """Calls of some 230 $ each: when the market has fallen by 6 % they bring next to nothing at the bid."""
+    wide = SafetyConfig(max_positions=3, position_fraction=0.05, exposure_fraction=0.5, spacing_seconds=0)
+    limits = LimitsConfig(max_positions=3, daily_loss_usd=200, conservative=Book(max_positions=3))
+    guard = GuardConfig(regimes=None, safety=wide, limits=limits)
+    made = config(hold_minutes=300, risk={"max_positions": 3, "contracts": 2})
+    for price, expected in ((470.0, ["DAILY_LOSS_USD"]), (499.0, []), (530.0, [])):
+        market = Market().flat("09:30", "09:59", 500.0).signal("09:40", LONG).flat("10:00", "15:59", price)
+        run = both(market.signal("10:30", LONG).bars, strategy(), guarded(guard, made))
+        assert codes(run) == expected, price
 
 
 def test_what_cannot_be_shrunk_is_denied_with_its_limit() -> None:

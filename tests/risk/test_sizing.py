@@ -9,7 +9,7 @@ from maxlib.core.errors import ConfigError
 from maxlib.risk.sizing import Allowed, Denial, RiskConfig, admit, size
 
 CALM = {
-    "open_positions": 0, "minutes_to_close": 100, "formed_at": 0, "last_exit": 0,
+    "open_positions": 0, "minutes_to_close": 100, "force_close_minutes": 1, "formed_at": 0, "last_exit": 0,
     "equity_cents": 2_500_000, "cash_cents": 2_500_000, "cost_cents": 20_000,
 }  # fmt: skip
 
@@ -38,6 +38,7 @@ def test_size_is_the_budget_over_the_cost_up_to_the_cap(cost: int, quantity: int
         ({}, {"minutes_to_close": -30}, Denial("MARKET_CLOSED", 0, -30)),
         ({}, {"minutes_to_close": 5}, Denial("TOO_LATE", 5, 5)),
         ({"last_entry_minutes": 60}, {"minutes_to_close": 60}, Denial("TOO_LATE", 60, 60)),
+        ({}, {"minutes_to_close": 35, "force_close_minutes": 35}, Denial("TOO_LATE", 35, 35)),
         ({}, {"open_positions": 1}, Denial("POSITION_LIMIT", 1, 1)),
         ({"max_positions": 3}, {"open_positions": 3}, Denial("POSITION_LIMIT", 3, 3)),
         (
@@ -60,6 +61,7 @@ def test_denials_tell_the_limit_and_the_actual(
     ("config", "now", "quantity"),
     [
         ({}, {"minutes_to_close": 6}, 6),
+        ({}, {"minutes_to_close": 36, "force_close_minutes": 35}, 6),
         ({"max_positions": 3}, {"open_positions": 2}, 6),
         ({"fresh_patterns": True}, {"formed_at": 6, "last_exit": 5}, 6),
         ({"contracts": 3}, {"cash_cents": 60_000}, 3),

@@ -139,11 +139,17 @@ def doctor(
 
 
 @app.command()
-def end(folder: Annotated[Path, typer.Argument(help="A trader's folder, in which none runs.")]) -> None:
-    """End a past day whose trader did not. Its account can then go on; nothing is sent."""
+def end(
+    folder: Annotated[Path, typer.Argument(help="A trader's folder, in which none runs.")],
+    close: Annotated[
+        float | None,
+        typer.Option("--close", min=0.01, help="Official close of the underlying, if the end was not seen."),
+    ] = None,
+) -> None:
+    """End a past day whose trader did not. What is open is settled at the close; nothing is sold."""
     from maxlib.app import ending
 
-    print(ending.end(folder))
+    print(ending.end(folder, close))
 
 
 @app.command()
