@@ -9,9 +9,9 @@ stands until a minute was taken, so a session takes seconds.
 
 Afterwards the journal must be whole and hold each minute of the day once, as it was, or say that it is
 missing. It must decide what the backtest of that day decides: all day if every minute came in time, else up
-to the first entry that the feed denied, or the first minute lost. Run through again, with and without
-snapshots, it must give the same state; and at each fill the cash is right, each short is covered, and no
-more is open than may be.
+to the first entry that the feed denied, the first minute that was known late, or the first one lost. Run
+through again, with and without snapshots, it must give the same state; and at each fill the cash is right,
+each short is covered, and no more is open than may be.
 
 What is drawn follows from the seed. What a session meets does so but for what real sockets decide: who comes
 first, REST or a new connection, and so where exactly a kill falls.
@@ -77,7 +77,8 @@ STREAM = (
 )
 REST = ("429", "429 empty", "500", "503", "html", "truncated", "short", "reset")
 """Not those that never end an answer: they would make a session wait for its real deadline."""
-FEED = ("FEED_DOWN", "STALE_FEED")
+FEED = ("FEED_DOWN", "STALE_FEED", "STALE_ENTRY", "BREAKER_ERRORS")
+"""Codes by which an entry is denied, or dropped before it fills, for what happened to the feed."""
 CALLS_A_MINUTE = 1_600
 """About what a trader calls for a minute of the tape; a kill is drawn from the calls of a day."""
 LONGEST_S = 120
@@ -141,7 +142,15 @@ def market(number: int) -> Market:
 
 
 def decisions(entries: Iterable[Entry]) -> list[Entry]:
-    return [e for e in entries if e.kind not in INPUTS and e.kind not in ("start", "run")]
+    """What was decided, and what came of it; errors of the feed, which the guard counts, are none of it."""
+    return [e for e in entries if e.kind not in INPUTS and e.kind not in ("start", "run") and not _error(e)]
+
+
+def _error(entry: Entry) -> bool:
+    if entry.kind != "guard":
+        return False
+    body = json.loads(entry.body)
+    return body["what"] == "error" or body["details"].get("code") == "BREAKER_ERRORS"
 
 
 # --- a session
@@ -298,6 +307,7 @@ def orders(
     """
     broke = []
     asked: dict[str, int] = {}
+    opening: set[str] = set()
     filled: Counter[str] = Counter()
     open_trades: set[int] = set()
     denied = ""
@@ -309,6 +319,7 @@ def orders(
                 broke.append(f"order {body['order']} was sent twice")
             asked[body["order"]] = body["quantity"]
             if body["purpose"] == "open":
+                opening.add(body["order"])
                 open_trades.add(body["trade"])
                 if denied:
                     broke.append(f"entry {e.seq} adds risk while {denied}")
@@ -318,6 +329,8 @@ def orders(
                     broke.append(f"entry {e.seq} opens position {len(open_trades)}")
         elif e.kind == "fill":
             filled[body["order"]] += body["quantity"]
+            if body["order"] in opening and denied:
+                broke.append(f"entry {e.seq} fills what adds risk while {denied}")
             if filled[body["order"]] > asked.get(body["order"], 0):
                 broke.append(f"entry {e.seq} fills more than was ordered")
         elif e.kind == "closed" or (e.kind == "rejected" and body["purpose"] == "open"):
@@ -330,8 +343,13 @@ def orders(
 def same(entries: list[Entry], true: Market, lost: list[int], counts: Counter[str]) -> list[str]:
     """Whether it decided what the backtest decides, as far as it knew the same."""
     mine = decisions(entries)
-    denials = [i for i, e in enumerate(mine) if e.kind == "denied" and json.loads(e.body)["code"] in FEED]
+    dropped = ("denied", "rejected")
+    denials = [i for i, e in enumerate(mine) if e.kind in dropped and json.loads(e.body)["code"] in FEED]
     counts.update(f"denied: {json.loads(mine[i].body)['code']}" for i in denials)
+    late = [e.seq for e in entries if e.kind == "bar" and "late" in json.loads(e.body)]
+    counts["minutes known late"] += len(late)
+    denials += [next((i for i, e in enumerate(mine) if e.seq > late[0]), len(mine))] if late else []
+    denials.sort()
     cut = lost[0] - NS_PER_MINUTE if lost else math.inf  # the end of the last minute that both knew
 
     def known(rows: list[Entry]) -> list[tuple[int, str, str]]:
@@ -352,7 +370,7 @@ def same(entries: list[Entry], true: Market, lost: list[int], counts: Counter[st
     broke = []
     if before != known(true.decided)[: len(before)]:
         broke.append("it decided otherwise than the backtest on the same minutes")
-    elif (not denials or mine[first].ts > cut) and due(mine) != due(true.decided):
+    elif (not denials or (first < len(mine) and mine[first].ts > cut)) and due(mine) != due(true.decided):
         broke.append("it did not decide all that the backtest decides")
     if signals(mine) != signals(true.decided):
         broke.append("its signals are not those of the backtest")
