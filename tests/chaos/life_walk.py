@@ -202,6 +202,7 @@ class OrderLife(RuleBasedStateMachine):
 
     def ended(self, life: Life) -> list[Any]:
         """Its journal, when all has come to rest."""
+        self.counts.update(life.account.faults.counts)
         life.end()
         self.counts.update(life.counts)
         self.counts["fills"] += len(life.account.venue.fills)

@@ -14,7 +14,7 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 QUICK = {
     plants.sends_before_it_writes, plants.books_a_fill_twice, plants.enters_while_halted,
-    plants.sends_without_the_lease, plants.starts_without_a_halt, plants.believes_every_leap,
+    plants.keeps_exits_back_while_halted, plants.starts_without_a_halt, plants.believes_every_leap,
 }  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def judged(found: Counter[str], steps: int) -> None:
 
 
 def test_all_invariants_hold_on_every_walk(record_testsuite_property: Any) -> None:
-    found = walk(45, 40)
+    found = walk(35, 40)
     record_testsuite_property("life of orders", dict(found))
     judged(found, 1_500)
 
