@@ -211,6 +211,10 @@ class LiveGate:
         self._quotes.anchor(symbol, price)
         self._values.anchor(symbol, price)
 
+    def begin(self, symbol: str, ts: int) -> None:
+        """The tape of `symbol` is known up to `ts`, UTC ns: a bar that ends then or earlier is late."""
+        self._newest["bar", symbol] = ts
+
     def possible(self, bar: LiveBar) -> bool:
         """Can a minute look like this? Counts the reason if not; remembers nothing."""
         return self._admit(_bar_fault(bar.row[0]), bar.row[0]["ts"], bar.received_at)
@@ -222,7 +226,7 @@ class LiveGate:
         newest = self._newest.get(("bar", bar.symbol))
         if newest is not None and ts <= newest:
             self._bars.belied = []
-            same = ts == newest and bool(row == self._last_row[bar.symbol])
+            same = ts == newest and bool(row == self._last_row.get(bar.symbol))
             self.counts["duplicate" if same else "revision" if ts == newest else "late"] += 1
             return ()
         self._newest["bar", bar.symbol] = ts

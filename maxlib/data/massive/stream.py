@@ -135,6 +135,8 @@ class MassiveStream:
         self._heard = False
         for symbol, price in (anchors or {}).items():
             self.gate.anchor(symbol, price)
+        for symbol, known in self._since.items():
+            self.gate.begin(symbol, known)
         self._want(channels)
 
     def stale(self) -> tuple[StaleKey, ...]:

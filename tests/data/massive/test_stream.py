@@ -5,6 +5,7 @@ Time stands still unless a test moves it. Tests wait for a state, never for a wh
 
 import asyncio
 import datetime as dt
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -16,6 +17,7 @@ from pydantic import SecretStr
 from maxlib.core.errors import ConfigError, InvariantError
 from maxlib.data.faults import Fault, SourceError
 from maxlib.data.live import Event, FeedGap, FeedState, Halted, LiveBar, LiveQuote, LiveTrade, LiveValue
+from maxlib.data.massive.config import MassiveConfig
 from maxlib.data.massive.fake import FakeMassive, Plan, VirtualClock
 from maxlib.data.massive.rest import MassiveRest
 from maxlib.data.massive.stream import MassiveStream
@@ -23,6 +25,7 @@ from maxlib.data.raw import Raw
 from tests.data.massive.helpers import BARS, DAY, KEY, MINUTE, OPEN, client, config, fake, session
 
 END = BARS["ts"].tolist()
+PRICES = ("open", "high", "low", "close")
 
 
 class Desk:
@@ -247,6 +250,31 @@ def test_what_passed_since_the_last_known_bar_is_fetched_on_connecting() -> None
         assert await desk.minutes(7) == list(range(4, 11))
 
     play(story, now=OPEN + 10 * MINUTE, since={"QQQ": OPEN + 4 * MINUTE})
+
+
+@pytest.mark.parametrize("old", [2, 3])
+def test_rows_29_30_a_minute_that_was_known_before_the_start_is_dropped(old: int) -> None:
+    """A trader started anew hears it again: its tape would go backward."""
+    clock = VirtualClock(END[4])
+    stream = MassiveStream(
+        MassiveConfig(), SecretStr(KEY), "stocks", ["AM.QQQ"], since={"QQQ": END[3]}, anchors={"QQQ": 500.0},
+        clock=clock,
+    )  # fmt: skip
+    for i in (old, 4):
+        start, prices = (END[i] - MINUTE) // 1_000_000, [float(BARS[name][i]) for name in PRICES]
+        told = {
+            "ev": "AM",
+            "sym": "QQQ",
+            "s": start,
+            "e": start + 60_000,
+            **dict(zip("ohlc", prices, strict=True)),
+        }
+        stream._frame(json.dumps([told]))
+    event = stream.inbox.pop()
+    assert isinstance(event, LiveBar)
+    assert event.row["ts"][0] == END[4]
+    assert stream.inbox.pop() is None
+    assert stream.gate.counts == {"revision" if old == 3 else "late": 1}
 
 
 def test_row_47_half_open_connection_is_found_by_an_unanswered_ping() -> None:
