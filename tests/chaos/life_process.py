@@ -104,6 +104,10 @@ class Mute:
         pass
 
 
+def _connected_by_hand(*_: Any) -> Any:
+    raise AssertionError("a walk connects when it draws it")
+
+
 def frame(ts: int, prices: tuple[Any, ...], volume: float) -> str:
     """The minute that ends at `ts`, UTC ns, as the vendor writes it."""
     end = ts // 1_000_000
@@ -126,7 +130,7 @@ class Process:
         self.cursor: int | None = None
         self.eager = False
         self._heard: list[asyncio.Task[None]] = []
-        broker = Broker("fake", "broker")
+        broker = Broker("fake", "broker", _connected_by_hand)
         # The folder is the same name in each walk, so that journals can be compared.
         self.paper = PaperTrader(
             scenario, folder, venue=lambda *_: self._market(folder), broker=broker, told=Mute()  # type: ignore[arg-type]
@@ -137,11 +141,13 @@ class Process:
         session = requests.Session()
         session.mount("http://", InProcess(account))  # type: ignore[arg-type]
         self.leases = folder.parent / "leases"
+        at_broker = self.paper._broker
+        assert at_broker is not None
         self.courier = Courier(
-            self.shell, self.paper, HERE, FAKE_KEYS, clock=lambda: HOST.now, since=0,
+            self.shell, at_broker, HERE, FAKE_KEYS, clock=lambda: HOST.now, since=0,
             lease_folder=self.leases, courier=CourierConfig(lease_s=LEASE_S, poll_s=0.001), session=session,
         )  # fmt: skip
-        self.paper._account = Connected(self.courier)
+        at_broker._account = Connected(self.courier)  # type: ignore[assignment]
         last = self.trader.last_bar
         self.feed = MassiveStream(
             MassiveConfig(), SecretStr("key"), "stocks", ["AM.QQQ"],
