@@ -251,5 +251,5 @@ def test_row_68_a_kill_switch_thrown_on_the_way_stops_the_order_before_it_is_sen
     assert len(bodies(tmp_path, "order")) == 1, "the first order was decided, and the last"
     assert [body["code"] for _, body in bodies(tmp_path, "rejected")] == ["REFUSED"]
     assert "enough" in bodies(tmp_path, "command")[0][1]["why"]
-    assert {body["code"] for _, body in bodies(tmp_path, "denied")} == {"HALTED"}
+    assert {body["code"] for _, body in bodies(tmp_path, "denied")} == {"KILL_SWITCH"}
     assert not trader.trader.shell.machine.positions

@@ -63,8 +63,8 @@ def disturbed(
     trader = PaperTrader(day[0], folder, day=day[1], speed=0, venue=venue, broker=broker)
     real, before = LiveSession.bar, at - 60 * NS
 
-    def bar(self: LiveSession, rows: Any, *more: Any) -> None:
-        real(self, rows, *more)
+    def bar(self: LiveSession, rows: Any, *more: Any, **named: Any) -> None:
+        real(self, rows, *more, **named)
         clock.advance(1)
         if int(rows["ts"][0]) == before:
             sleep(clock)
