@@ -192,10 +192,9 @@ class Courier:
         self._wake.set()
 
     async def turn(self) -> None:
-        """Send what waits, cancel what takes too long, ask for what is in the air."""
+        """Send what waits, take back what may not go on, ask for what is in the air."""
         await self._flush()
-        late = self._clock() - int(self.config.patience_s * _NS)
-        await self._cancel([t for t in self._in_the_air() if t.sent_at <= late])
+        await self._cancel(self._unwanted())
         # A stream that is down is connected again, and then they are compared anyway.
         doubtful = self._stream.connected and self._settled_doubts != self._doubts
         if self._in_the_air() or doubtful:
@@ -247,6 +246,12 @@ class Courier:
     def _in_the_air(self) -> list[Tracked]:
         waiting = {tracked.order.id for tracked in self._shell.outbox}
         return [t for t in self._shell.books.orders.values() if t.state in LIVE and t.order.id not in waiting]
+
+    def _unwanted(self) -> list[Tracked]:
+        """What takes too long, and while halted every entry."""
+        late = self._clock() - int(self.config.patience_s * _NS)
+        halted = self._shell.machine.halted
+        return [t for t in self._in_the_air() if t.sent_at <= late or (halted and t.order.purpose == "open")]
 
     async def _flush(self) -> None:
         """Send what is to be sent, oldest first, each once."""

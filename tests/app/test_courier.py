@@ -104,24 +104,33 @@ def test_an_exit_goes_out_whatever_bars_entries(scene: Scene) -> None:
     assert scene.account.venue.held == {}
 
 
-def test_a_halt_takes_back_an_entry_that_is_in_the_air(scene: Scene) -> None:
+def unoffered(scene: Scene) -> None:
+    """Nobody offers what the waiting entry wants to buy; it goes out and stays in the air."""
     contract = scene.shell.outbox[0].order.contract
     real = scene.account.market.quote
     scene.account.market.quote = lambda c, ts: None if c == contract else real(c, ts)  # type: ignore[method-assign]
     scene.settle()
-    assert scene.states == [("open", "WORKING")], "nobody offers"
-    scene.trader.command("halt", scene.journaled.now)
+    assert scene.states == [("open", "WORKING")]
+
+
+@pytest.mark.parametrize(("halted", "then"), [(True, "CANCELED"), (False, "WORKING")])
+def test_a_halt_takes_back_an_entry_that_is_in_the_air_before_its_patience_ends(
+    scene: Scene, halted: bool, then: str
+) -> None:
+    unoffered(scene)
+    if halted:
+        scene.trader.command("halt", scene.journaled.now)
+    scene.late = 1  # of the 30 s after which it is taken back anyway
     scene.settle()
-    scene.until(13)  # the venue takes a cancel on, and carries it out when its clock moves
-    assert scene.states == [("open", "CANCELED")]
-    assert scene.shell.machine.positions == {}
+    venue = scene.account.venue
+    venue.advance(venue.now + SECOND)  # a cancel is carried out when the venue's clock moves
+    scene.settle()
+    assert scene.states == [("open", then)]
+    assert bool(scene.shell.machine.positions) is not halted
 
 
 def test_an_orderly_end_takes_back_entries_and_leaves_exits(scene: Scene) -> None:
-    contract = scene.shell.outbox[0].order.contract
-    real = scene.account.market.quote
-    scene.account.market.quote = lambda c, ts: None if c == contract else real(c, ts)  # type: ignore[method-assign]
-    scene.settle()
+    unoffered(scene)
     venue = scene.account.venue
 
     async def leave() -> bool:
