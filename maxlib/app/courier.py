@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
@@ -85,6 +86,7 @@ class Courier:
     desk : journals what is heard
     lease_folder : where the account's lease lies; None = two traders are kept apart by nothing
     clock : the market's, UTC ns
+    monotonic : this machine's, seconds; how often the broker is asked stands on it
     since : UTC ns from which on orders of the account are looked at
     session : for tests, which answer without a socket
     """
@@ -100,12 +102,14 @@ class Courier:
         since: int,
         lease_folder: Path | None,
         courier: CourierConfig | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
         session: requests.Session | None = None,
     ) -> None:
         self.config = courier or CourierConfig()
         self.ready = asyncio.Event()
         """The broker was heard once: books and account were compared."""
         self._shell, self._desk, self._clock, self._since = shell, desk, clock, since
+        self._monotonic = monotonic
         self._alpaca, self._lease_folder = config, lease_folder
         self._client = Alpaca(config, keys, clock=clock, session=session)
         self._stream = TradeStream(config, keys, self._hear, self.reconcile)
@@ -114,7 +118,8 @@ class Courier:
         self._wake = asyncio.Event()
         self._one = asyncio.Lock()
         """Questions and deeds one after the other: no order goes out while a picture is taken."""
-        self._canceled: set[str] = set()
+        self._cancel_at: dict[str, float] = {}
+        """When a cancel that was taken on is asked for again, by order."""
         self._down_since: int | None = clock()
         self._doubts = self._settled_doubts = 0
 
@@ -317,13 +322,15 @@ class Courier:
                 return Refused(Complaint("FORBIDDEN", message=fenced.sentence))
             return self._client.submit(sent.order, sent.limit_cents)
 
-    async def _cancel(self, late: Iterable[Tracked]) -> None:
-        for tracked in late:
-            if tracked.broker_id and tracked.order.id not in self._canceled:
+    async def _cancel(self, unwanted: Iterable[Tracked]) -> None:
+        """Ask for cancels. The venue may take one on and refuse it later: then it is asked for again."""
+        for tracked in unwanted:
+            name, now = tracked.order.id, self._monotonic()
+            if tracked.broker_id and tracked.state != "CANCELING" and now >= self._cancel_at.get(name, now):
                 async with self._one:
                     complaint = await asyncio.to_thread(self._client.cancel, tracked.broker_id)
                 if complaint is None or complaint.reason == "NOT_CANCELABLE":
-                    self._canceled.add(tracked.order.id)
+                    self._cancel_at[name] = now + self.config.poll_s
 
     # --- answers
 

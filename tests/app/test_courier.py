@@ -11,6 +11,7 @@ from maxlib.app.courier import Courier
 from maxlib.engine.brokerage import BrokerShell
 from maxlib.engine.trader import Trader
 from maxlib.execution.alpaca.fake import FAKE_KEYS
+from maxlib.execution.alpaca.fake_venue import Denied
 from maxlib.risk.sizing import Denial
 from tests.chaos.broker_sweep import HERE, PATIENT, Account, Journaled, trader
 from tests.chaos.kill_sweep import day
@@ -32,10 +33,11 @@ class Scene:
         session = requests.Session()
         session.mount("http://", InProcess(self.account.api))
         self.late = 0
+        self.steady = 0.0
         self.courier = Courier(
             self.shell, self.journaled, HERE, FAKE_KEYS,
             clock=lambda: self.journaled.now + self.late * SECOND, since=0,
-            lease_folder=None, courier=PATIENT, session=session,
+            lease_folder=None, courier=PATIENT, session=session, monotonic=lambda: self.steady,
         )  # fmt: skip
 
     def until(self, bars: int, *, settle: bool = True) -> None:
@@ -127,6 +129,32 @@ def test_a_halt_takes_back_an_entry_that_is_in_the_air_before_its_patience_ends(
     scene.settle()
     assert scene.states == [("open", then)]
     assert bool(scene.shell.machine.positions) is not halted
+
+
+def test_a_cancel_that_the_venue_refuses_later_is_asked_for_again_after_a_pause(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unoffered(scene)
+    venue, asked = scene.account.venue, []
+    real = venue.cancel
+
+    def cancel(order_id: str) -> Denied | None:
+        asked.append(scene.steady)
+        found = real(order_id)
+        if len(asked) < 3:  # the exchange refuses what the broker had taken on
+            venue._move(venue.orders[order_id], "order_cancel_rejected", "new")
+        return found
+
+    monkeypatch.setattr(venue, "cancel", cancel)
+    scene.late = 31
+    pause = PATIENT.poll_s
+    for turn in range(6):
+        scene.steady = turn * pause / 2
+        scene.settle()
+    assert asked == [0.0, pause, 2 * pause], "not each turn, and no more once the venue is about it"
+    venue.advance(venue.now + SECOND)
+    scene.settle()
+    assert scene.states == [("open", "CANCELED")]
 
 
 def test_an_orderly_end_takes_back_entries_and_leaves_exits(scene: Scene) -> None:
