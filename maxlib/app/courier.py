@@ -120,6 +120,8 @@ class Courier:
         """Questions and deeds one after the other: no order goes out while a picture is taken."""
         self._cancel_at: dict[str, float] = {}
         """When a cancel that was taken on is asked for again, by order."""
+        self._look_at = 0.0
+        """The broker is asked for a whole picture no earlier; monotonic seconds."""
         self._down_since: int | None = clock()
         self._doubts = self._settled_doubts = 0
 
@@ -131,6 +133,7 @@ class Courier:
     def doubt(self) -> None:
         """What is known of the account may be old, as after a sleep of the machine: compare again."""
         self._doubts += 1
+        self._look_at = 0.0
         self.wake()
 
     # --- life
@@ -197,19 +200,24 @@ class Courier:
         self._wake.set()
 
     async def turn(self) -> None:
-        """Send what waits, take back what may not go on, ask for what is in the air."""
+        """Send what waits, take back what may not go on; each `poll_s`, ask for what is in the air.
+
+        However often it is called: a picture is five calls, and the broker allows 200 a minute.
+        """
         await self._flush()
         await self._cancel(self._unwanted())
         # A stream that is down is connected again, and then they are compared anyway.
         doubtful = self._stream.connected and self._settled_doubts != self._doubts
-        if self._in_the_air() or doubtful:
+        if (self._in_the_air() or doubtful) and self._monotonic() >= self._look_at:
             await self._look()
 
     async def settled(self) -> None:
-        """Take turns until nothing waits to be sent; for a market that stands still meanwhile."""
-        await self.turn()
-        while self._shell.outbox:
+        """Take turns, each with a picture, until nothing waits; for a market that stands still meanwhile."""
+        while True:
+            self._look_at = 0.0
             await self.turn()
+            if not self._shell.outbox:
+                return
 
     async def end(self, seconds: float) -> bool:
         """Cancel what is in the air and wait for its end, for a while. False = some of it has not ended."""
@@ -347,7 +355,7 @@ class Courier:
     async def reconcile(self) -> None:
         """Compare the books with the whole account."""
         async with self._one:
-            doubts = self._doubts
+            self._look_at, doubts = self._monotonic() + self.config.poll_s, self._doubts
             unsent = {tracked.order.id for tracked in self._shell.outbox}
             ours = [t for name, t in self._shell.books.orders.items() if name not in unsent]
             picture = await asyncio.to_thread(self._client.picture, ours, self._since)

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from maxlib.app.courier import Courier
+from maxlib.app.courier import Courier, CourierConfig
 from maxlib.engine.brokerage import BrokerShell
 from maxlib.engine.trader import Trader
 from maxlib.execution.alpaca.fake import FAKE_KEYS
+from maxlib.execution.alpaca.fake_api import Request, Response
 from maxlib.execution.alpaca.fake_venue import Denied
 from maxlib.risk.sizing import Denial
 from tests.chaos.broker_sweep import HERE, PATIENT, Account, Journaled, trader
@@ -24,7 +25,7 @@ SECOND = 1_000_000_000
 class Scene:
     """A trader, its courier, and the account."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: CourierConfig = PATIENT) -> None:
         self.account = Account(None)
         self.trader: Trader = trader(folder)
         assert isinstance(self.trader.shell, BrokerShell)
@@ -37,7 +38,7 @@ class Scene:
         self.courier = Courier(
             self.shell, self.journaled, HERE, FAKE_KEYS,
             clock=lambda: self.journaled.now + self.late * SECOND, since=0,
-            lease_folder=None, courier=PATIENT, session=session, monotonic=lambda: self.steady,
+            lease_folder=None, courier=config, session=session, monotonic=lambda: self.steady,
         )  # fmt: skip
 
     def until(self, bars: int, *, settle: bool = True) -> None:
@@ -129,6 +130,30 @@ def test_a_halt_takes_back_an_entry_that_is_in_the_air_before_its_patience_ends(
     scene.settle()
     assert scene.states == [("open", then)]
     assert bool(scene.shell.machine.positions) is not halted
+
+
+def test_an_order_in_the_air_is_asked_for_each_5_seconds_however_often_the_courier_is_woken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(tmp_path, CourierConfig())
+    scene.until(11, settle=False)
+    unoffered(scene)
+    calls: list[str] = []
+    real = scene.account.api.handle
+
+    def handle(request: Request) -> Response | str:
+        calls.append(request.path)
+        return real(request)
+
+    monkeypatch.setattr(scene.account.api, "handle", handle)
+    for second in range(1, 61):
+        scene.steady = float(second)
+        asyncio.run(scene.courier.turn())  # woken by each word of the feed, which says one a second
+    assert calls.count("/v2/positions") == 60 / 5
+    assert len(calls) == 5 * 60 / 5, "Alpaca allows 200 a minute"
+    scene.courier.doubt()
+    asyncio.run(scene.courier.turn())
+    assert calls.count("/v2/positions") == 60 / 5 + 1, "after a sleep nobody waits"
 
 
 def test_a_cancel_that_the_venue_refuses_later_is_asked_for_again_after_a_pause(
