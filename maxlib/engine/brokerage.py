@@ -9,6 +9,7 @@ entries until a person has looked.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any, Final
 
@@ -81,6 +82,12 @@ class BrokerShell(Shell):
             for name, tracked in self.books.orders.items()
             if tracked.state == "INTENT" and name not in self._sent
         ]
+
+    @property
+    def fence(self) -> int:
+        """The highest token of the account's lease in the journal; 0 = there is none."""
+        said = (json.loads(entry.body) for entry in self.journal.entries if entry.kind == "broker")
+        return max((body["token"] for body in said if body["what"] == "lease"), default=0)
 
     def sending(self, order_id: str, at: int) -> None:
         """An order goes out at `at` (UTC ns), once; from now on it may have arrived."""

@@ -1,6 +1,8 @@
 """What the courier looks at just before an order goes out. The account is a fake without sockets."""
 
 import asyncio
+import json
+import os
 from functools import partial
 from pathlib import Path
 
@@ -8,15 +10,19 @@ import pytest
 import requests
 
 from maxlib.app.courier import Courier, CourierConfig
+from maxlib.core.errors import ConfigError, DataError
 from maxlib.engine.brokerage import BrokerShell
 from maxlib.engine.trader import Trader
 from maxlib.execution.alpaca.fake import FAKE_KEYS
 from maxlib.execution.alpaca.fake_api import Request, Response
 from maxlib.execution.alpaca.fake_venue import Denied
+from maxlib.ops import lease
+from maxlib.ops.process import identity
 from maxlib.risk.sizing import Denial
 from tests.chaos.broker_sweep import HERE, PATIENT, Account, Journaled, trader
 from tests.chaos.kill_sweep import day
 from tests.execution.alpaca.bench import InProcess
+from tests.ops.fakes import NS, FakeClock
 
 BARS = day()  # it signals at 09:40
 SECOND = 1_000_000_000
@@ -25,7 +31,9 @@ SECOND = 1_000_000_000
 class Scene:
     """A trader, its courier, and the account."""
 
-    def __init__(self, folder: Path, config: CourierConfig = PATIENT) -> None:
+    def __init__(
+        self, folder: Path, config: CourierConfig = PATIENT, lease_folder: Path | None = None
+    ) -> None:
         self.account = Account(None)
         self.trader: Trader = trader(folder)
         assert isinstance(self.trader.shell, BrokerShell)
@@ -38,8 +46,10 @@ class Scene:
         self.courier = Courier(
             self.shell, self.journaled, HERE, FAKE_KEYS,
             clock=lambda: self.journaled.now + self.late * SECOND, since=0,
-            lease_folder=None, courier=config, session=session, monotonic=lambda: self.steady,
+            lease_folder=lease_folder, courier=config, session=session, monotonic=lambda: self.steady,
         )  # fmt: skip
+        if lease_folder is not None:
+            asyncio.run(self.courier._sign_in())
 
     def until(self, bars: int, *, settle: bool = True) -> None:
         first = 0 if self.trader.last_bar is None else int((BARS["ts"] <= self.trader.last_bar.ts).sum())
@@ -52,6 +62,11 @@ class Scene:
 
     def settle(self) -> None:
         asyncio.run(self.courier.settled())
+
+    @property
+    def tokens(self) -> list[int]:
+        said = [json.loads(e.body) for e in self.trader.journal.entries if e.kind == "broker"]
+        return [body["token"] for body in said if body["what"] == "lease"]
 
     @property
     def states(self) -> list[tuple[str, str]]:
@@ -195,3 +210,109 @@ def test_an_orderly_end_takes_back_entries_and_leaves_exits(scene: Scene) -> Non
 
     assert asyncio.run(leave())
     assert scene.states == [("open", "CANCELED")]
+
+
+LEASE = "alpaca-PA0FAKE.json"
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """The clocks that leases stand on."""
+    clock = FakeClock()
+    monkeypatch.setattr(lease, "Clock", lambda: clock)
+    return clock
+
+
+@pytest.fixture
+def leaving(tmp_path: Path, machine: FakeClock) -> Scene:
+    """A trader that holds the account's lease, and a position that is about to be left."""
+    made = Scene(tmp_path / "day", lease_folder=tmp_path / "leases")
+    made.until(12)
+    bars = 12
+    while not made.shell.outbox:
+        bars += 1
+        made.until(bars, settle=False)
+    assert made.states == [("open", "FILLED"), ("stop", "INTENT")]
+    assert made.tokens == [1]
+    return made
+
+
+def test_row_26_after_a_sleep_past_its_lease_it_has_it_again_and_compares_before_the_exit_goes_out(
+    leaving: Scene, machine: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    real = leaving.account.api.handle
+
+    def handle(request: Request) -> Response | str:
+        calls.append(f"{request.method} {request.path}")
+        return real(request)
+
+    monkeypatch.setattr(leaving.account.api, "handle", handle)
+    machine.suspend(3600)
+    leaving.settle()
+    assert leaving.tokens == [1, 2]
+    assert leaving.states == [("open", "FILLED"), ("stop", "FILLED")], "it waited; it was not refused"
+    assert "GET /v2/positions" in calls[: calls.index("POST /v2/orders")]
+    assert calls.count("POST /v2/orders") == 1
+
+
+def test_row_26_whoever_has_the_account_after_the_sleep_keeps_it(
+    leaving: Scene, machine: FakeClock, tmp_path: Path
+) -> None:
+    machine.suspend(3600)
+    path = tmp_path / "leases" / LEASE
+    mine, other = lease.read_grant(path), identity(os.getppid(), machine)
+    theirs = {"who": other, "token": 2, "expires_boot_ns": machine.boot + 30 * NS}
+    assert mine is not None
+    path.write_text(mine.model_copy(update=theirs).model_dump_json())
+    with pytest.raises(ConfigError, match=rf"has a trader already: process {os.getppid()}, token 2"):
+        leaving.settle()
+    assert leaving.states[1] == ("stop", "INTENT")
+
+
+def test_a_lease_whose_file_was_lost_is_had_again_under_a_token_above_all_of_the_journal(
+    leaving: Scene, tmp_path: Path
+) -> None:
+    (tmp_path / "leases" / LEASE).unlink()
+    leaving.settle()
+    assert leaving.tokens == [1, 2]
+    assert leaving.states[1] == ("stop", "FILLED")
+
+
+def test_row_15_a_renewal_that_fails_is_tried_again_and_a_lease_lost_by_it_is_taken_anew(
+    leaving: Scene, machine: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complaints: list[tuple[int, str]] = []
+    tokens: list[int] = []
+    quarters = 0  # of the term of 30 s
+    write, rest = lease.write_atomic, asyncio.sleep
+
+    def full(path: Path, content: str) -> None:
+        if quarters not in (3, 9):
+            raise DataError(f"{path.name} cannot be written: No space left on device")
+        write(path, content)
+
+    class Over(Exception):  # noqa: N818
+        pass
+
+    async def sleep(seconds: float) -> None:
+        nonlocal quarters
+        machine.advance(seconds)
+        tokens.append(leaving.tokens[-1])
+        quarters += 1
+        if quarters > 9:
+            raise Over
+        await rest(0)
+
+    monkeypatch.setattr(lease, "write_atomic", full)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    tenure = leaving.courier._tenure
+    assert tenure is not None
+    with pytest.raises(Over):
+        asyncio.run(tenure.keep(lambda what: complaints.append((quarters, what))))
+    # Renewed once there was room, at 22.5 s; then the term ends at 52.5 s, the 7th quarter.
+    assert [quarter for quarter, _ in complaints] == [1, 2, 4, 5, 6, 7, 8]
+    assert all("No space left" in what for _, what in complaints)
+    assert tokens == [1] * 9 + [2]
+    leaving.settle()
+    assert leaving.states[1] == ("stop", "FILLED")
