@@ -280,10 +280,14 @@ class Courier:
         return [t for t in self._shell.books.orders.values() if t.state in LIVE and t.order.id not in waiting]
 
     def _unwanted(self) -> list[Tracked]:
-        """What takes too long, and while halted every entry."""
+        """What takes too long; while halted every entry; and an exit for more than is held."""
         late = self._clock() - int(self.config.patience_s * _NS)
         halted = self._shell.machine.halted
-        return [t for t in self._in_the_air() if t.sent_at <= late or (halted and t.order.purpose == "open")]
+        return [
+            t
+            for t in self._in_the_air()
+            if t.sent_at <= late or (halted and t.order.purpose == "open") or self._shell.surplus(t)
+        ]
 
     async def _flush(self) -> None:
         """Send what is to be sent, oldest first, each once. Without the lease it waits; it is not refused."""

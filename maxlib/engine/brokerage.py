@@ -2,9 +2,10 @@
 
 The machine hears of an order once, when the order has ended: filled, in part or whole, or not at all.
 What the broker said on the way stands in the journal and in the books of the account; both
-are there before the machine knows. Nothing the broker says is lost: what fits no plan (a fill of
-an order that had ended, units of a trade that is closed) is booked, written down, and bars
-entries until a person has looked.
+are there before the machine knows. Nothing the broker says is lost. An exit that fills after it had
+ended leaves its position by so much, and what was to repeat it has less to do. What fits no plan (an
+entry that fills after it had ended, units of a trade that is closed) is in the books, written down, and
+bars entries until a person has looked.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from maxlib.engine.events import Bar, Command, OrderFilled, OrderRejected, Submit
+from maxlib.engine.leaving import fitting, free
 from maxlib.engine.machine import Machine
 from maxlib.engine.shell import Shell
 from maxlib.execution.alpaca.books import (
@@ -130,8 +132,8 @@ class BrokerShell(Shell):
         """
         self.books = apply(self.books, said)
         if isinstance(said, FillImported) and said.execution.order_id in self._told:
-            made = said.execution
-            self._stray(self.books.orders[made.order_id], made.units, at)
+            assert bar is not None
+            self._filled_late(said.execution, at, bar, sigma)
         elif isinstance(said, StateMoved) and said.to not in LIVE and said.order_id not in self._told:
             assert bar is not None
             self._told.add(said.order_id)
@@ -152,17 +154,55 @@ class BrokerShell(Shell):
         blocks = len(self.books.blocks)
         self.machine.broker = Denial("BROKER_DIFFERS", 0, blocks) if blocks else self.down
 
-    def _ended(self, tracked: Tracked, at: int, bar: Bar, sigma: float) -> None:
+    def surplus(self, tracked: Tracked) -> bool:
+        """An exit in the air for more units than its trade holds: it has to be taken back."""
         order = tracked.order
-        if not tracked.filled:
-            ended = OrderRejected(Rejection(order, at, tracked.state))
-            self._execute(self.machine.handle(ended), bar, sigma)
-        elif self._expected(order):
-            first, *more = self._fills(tracked, bar, sigma)
-            # It fell into the minute that no bar has shown yet.
-            self._execute(self.machine.handle(OrderFilled(first, bar.forming, tuple(more))), bar, sigma)
-        else:
-            self._stray(tracked, tracked.filled, at)
+        return order.purpose != "open" and self._room(order) < order.quantity
+
+    def _ended(self, tracked: Tracked, at: int, bar: Bar, sigma: float) -> None:
+        order, state = tracked.order, tracked.state
+        units = min(tracked.filled, self._room(order))
+        if units:
+            values = tuple(value * units // tracked.filled for value in tracked.values)
+            made = Execution("", order.id, tracked.updated_at, 0, units, values)
+            self._filled(tracked, made, bar, sigma)
+        elif not tracked.filled or self._expected(order):
+            self._execute(self.machine.handle(OrderRejected(Rejection(order, at, state))), bar, sigma)
+        if units < tracked.filled:
+            self._stray(tracked, tracked.filled - units, at)
+
+    def _filled_late(self, made: Execution, at: int, bar: Bar, sigma: float) -> None:
+        """Units of an order that had been told as ended. An exit's leave its position, and once only."""
+        tracked = self.books.orders[made.order_id]
+        order, position = tracked.order, self.machine.positions.get(tracked.order.trade)
+        late = order._replace(quantity=made.units)
+        if order.purpose == "open" or position is None or fitting(position.held, late) < made.units:
+            self._stray(tracked, made.units, at)
+            return
+        unsent = {waiting.order.id for waiting in self.outbox}
+        for repeat in list(position.pending.values()):
+            if repeat.id in unsent:
+                self._take_back(repeat, at, bar, sigma)
+            else:
+                self._block(
+                    f"order {order.id} filled late, and order {repeat.id}, which does the same, is out"
+                )
+        self._filled(tracked, made, bar, sigma, late=True)
+
+    def _take_back(self, order: Order, at: int, bar: Bar, sigma: float) -> None:
+        """An order that nobody sent is not sent; the machine decides anew what is to follow."""
+        moved = StateMoved(order.id, "INTENT", "LOST", "", (), 0, "taken back before it was sent")
+        self.books = apply(self.books, moved)
+        self._told.add(order.id)
+        self._execute(self.machine.handle(OrderRejected(Rejection(order, at, "LOST"))), bar, sigma)
+
+    def _filled(
+        self, tracked: Tracked, made: Execution, bar: Bar, sigma: float, *, late: bool = False
+    ) -> None:
+        first, *more = self._fills(tracked, made, bar, sigma)
+        # It fell into the minute that no bar has shown yet.
+        event = OrderFilled(first, bar.forming, tuple(more), late)
+        self._execute(self.machine.handle(event), bar, sigma)
 
     def _expected(self, order: Order) -> bool:
         """Whether the machine still waits for this order."""
@@ -171,16 +211,22 @@ class BrokerShell(Shell):
             return False
         return position.entry is None if order.purpose == "open" else order.id in position.pending
 
-    def _fills(self, tracked: Tracked, bar: Bar, sigma: float) -> list[Fill]:
-        """All that filled of an order, for the ledger; its slippage against the middle of the desk's quotes.
+    def _room(self, order: Order) -> int:
+        """Units of an order that the machine still waits for; of an exit no more than are held."""
+        if not self._expected(order):
+            return 0
+        position = self.machine.positions[order.trade]
+        return order.quantity if order.purpose == "open" else fitting(free(position, order), order)
+
+    def _fills(self, tracked: Tracked, made: Execution, bar: Bar, sigma: float) -> list[Fill]:
+        """Units of an order, for the ledger; their slippage against the middle of the desk's quotes.
 
         A leg whose quote was never seen counts as none.
         """
         order, desk = tracked.order, self.machine.desk
         market = Market(bar.ts, bar.close, max(1, bar.minutes_left), sigma, bar.session_minutes)
         mids = [desk.middle_cents(leg.contract, market) for leg in order.legs]
-        made = Execution("", order.id, tracked.updated_at, 0, tracked.filled, tracked.values)
-        fee = desk.fee_cents(order.legs) * tracked.filled
+        fee = desk.fee_cents(order.legs) * made.units
         return [
             fill._replace(
                 slippage_cents=sum(
@@ -194,9 +240,11 @@ class BrokerShell(Shell):
     def _stray(self, tracked: Tracked, units: int, at: int) -> None:
         """Units that no trade waits for: the account holds them, and a person has to look."""
         order = tracked.order
-        what = f"{units} × {order.name} of order {order.id} filled, and no trade waits for them"
-        self.books = replace(self.books, blocks=self.books.blocks | {Blocked("STRAY_FILL", what)})
+        self._block(f"{units} × {order.name} of order {order.id} filled, and no trade waits for them")
         self.journal.append(at, "stray", {"order": order.id, "trade": order.trade, "units": units})
+
+    def _block(self, what: str) -> None:
+        self.books = replace(self.books, blocks=self.books.blocks | {Blocked("STRAY_FILL", what)})
 
     # --- state
 

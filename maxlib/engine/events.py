@@ -118,11 +118,13 @@ class OrderFilled(NamedTuple):
     """The broker executed an order; `bar` is the bar it happened in.
 
     more : further units of the same order at other prices, when the broker's average is no whole cent
+    late : of an exit that counted as ended, so that a repeat of it may wait
     """
 
     fill: Fill
     bar: Bar
     more: tuple[Fill, ...] = ()
+    late: bool = False
 
 
 class OrderRejected(NamedTuple):

@@ -32,6 +32,7 @@ from maxlib.engine.events import (
     Trade,
     VolatilitySeen,
 )  # fmt: skip
+from maxlib.engine.leaving import fitting, free, without
 from maxlib.engine.position import Position
 from maxlib.engine.quoted import unquoted
 from maxlib.engine.snapshot import numbers, position_in, position_out, trade_in
@@ -384,7 +385,10 @@ class Machine:
         commands: list[Command] = []
         while position.queue and not position.busy:
             order = position.queue.pop(0)
-            order = order._replace(ts=max(order.ts, ts))  # it is sent now, not when it was thought of
+            if not (units := fitting(free(position, order), order)):
+                continue  # it was left meanwhile, by an order that filled late
+            # It is sent now, not when it was thought of.
+            order = order._replace(quantity=units, ts=max(order.ts, ts))
             position.pending[order.id] = order
             commands += [_order_record(order), Submit(order)]
         return commands
@@ -436,7 +440,9 @@ class Machine:
         position.pending.pop(order.id, None)
         if not position.held:
             return [*records, self._closed(position, fill, ts, bar)]
-        left = order.quantity - units
+        if event.late:
+            position.queue = without(position.queue, order, units)
+        left = 0 if event.late else order.quantity - units
         if left > 0:  # what is left of it asks again at the next moment of the market, not at this one
             later = fill.ts if fill.ts == bar.ts else fill.ts + 1
             oid = order_id(self.run, position.number, f"{order.purpose}.left", later)

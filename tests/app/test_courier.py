@@ -147,6 +147,25 @@ def test_a_halt_takes_back_an_entry_that_is_in_the_air_before_its_patience_ends(
     assert bool(scene.shell.machine.positions) is not halted
 
 
+def test_an_exit_for_more_than_is_held_is_taken_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.settle()
+    bars = 12
+    while not scene.shell.outbox:
+        bars += 1
+        scene.until(bars, settle=False)
+    scene.account.market.quote = lambda c, ts: None  # type: ignore[method-assign]
+    scene.settle()
+    assert scene.states[1] == ("stop", "WORKING"), "nobody bids"
+    (position,) = scene.shell.machine.positions.values()
+    for contract in position.held:
+        monkeypatch.setitem(position.held, contract, 0)  # another order had left it
+    scene.settle()
+    venue = scene.account.venue
+    venue.advance(venue.now + SECOND)
+    scene.settle()
+    assert scene.states[1] == ("stop", "CANCELED")
+
+
 def test_an_order_in_the_air_is_asked_for_each_5_seconds_however_often_the_courier_is_woken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,6 +173,77 @@ def test_a_fill_of_an_order_that_had_ended_is_kept_and_bars_entries_until_somebo
     assert day.shell.machine.broker is None
 
 
+def leaving(day: Day) -> Tracked:
+    """The exit of four units bought at 1.00, which the broker canceled."""
+    entered(day)
+    day.until("10:03")
+    (first,) = day.shell.outbox
+    day.trader.sending(first.order.id, day.now)
+    day.said(day.moved(first, "CANCELED"))
+    return first
+
+
+@pytest.mark.parametrize("decided", [False, True], ids=["before its repeat", "the repeat waits to be sent"])
+def test_an_exit_that_fills_after_its_cancel_leaves_its_position_and_is_not_repeated(
+    day: Day, decided: bool
+) -> None:
+    start = day.shell.machine.ledger.cash_cents
+    first = leaving(day)
+    if decided:
+        day.until("10:04")
+        assert len(day.shell.outbox) == 1
+    day.said(day.filled(first, 4, 36_000, late=True))
+    machine = day.shell.machine
+    assert (machine.positions, machine.ledger.held, day.shell.books.positions) == ({}, {}, {})
+    assert machine.ledger.cash_cents == start - 40_000 + 36_000 - 8 * 65
+    assert machine.trades[0].pnl_cents == -4_000 - 8 * 65
+    assert (day.shell.outbox, day.entries("stray"), machine.broker) == ([], [], None)
+    day.restart()
+    day.until("10:30")
+    assert [t.order.purpose for t in day.shell.outbox] == ["open"], "the next signal's, and nothing else"
+
+
+@pytest.mark.parametrize("decided", [False, True], ids=["before its repeat", "the repeat waits to be sent"])
+def test_a_part_that_fills_after_the_cancel_is_taken_off_what_is_left_to_do(day: Day, decided: bool) -> None:
+    first = leaving(day)
+    if decided:
+        day.until("10:04")
+    day.said(day.filled(first, 3, 27_000, late=True))
+    day.restart()
+    day.until("10:05")
+    (last,) = day.shell.outbox
+    assert (last.order.side, last.order.quantity) == ("sell", 1)
+    day.said(day.filled(last, 1, 9_000), day.moved(last, "FILLED"))
+    assert day.shell.machine.trades[0].pnl_cents == -4_000 - 8 * 65
+    assert (day.shell.machine.ledger.held, day.shell.books.positions) == ({}, {})
+
+
+@pytest.mark.parametrize(("units", "then"), [(4, "CANCELED"), (3, "CANCELED"), (3, "FILLED")])
+def test_a_repeat_that_is_out_already_is_to_be_taken_back_and_bars_entries(
+    day: Day, units: int, then: State
+) -> None:
+    first = leaving(day)
+    day.until("10:04")
+    (repeat,) = day.shell.outbox
+    day.trader.sending(repeat.order.id, day.now)
+    day.said(day.moved(repeat, "WORKING"))
+    assert not day.shell.surplus(repeat)
+    day.said(day.filled(first, units, 9_000 * units, late=True))
+    machine = day.shell.machine
+    assert sum(machine.ledger.held.values()) == 4 - units
+    assert day.shell.surplus(repeat)
+    assert machine.broker == Denial("BROKER_DIFFERS", 0, 1)
+    if then == "FILLED":  # all four again, of which one was there: the account is short of three
+        day.said(day.filled(repeat, 4, 36_000))
+    day.said(day.moved(repeat, then))
+    day.until("10:06")
+    asked = [t.order.quantity for t in day.shell.outbox]
+    assert asked == ([1] if (units, then) == (3, "CANCELED") else [])
+    assert [stray["units"] for stray in day.entries("stray")] == ([3] if then == "FILLED" else [])
+    assert sum(machine.ledger.held.values()) == (1 if asked else 0)
+    day.restart()
+
+
 def test_a_broker_that_cannot_be_heard_lets_nobody_enter_and_a_restart_remembers_it(tmp_path: Path) -> None:
     day = Day(tmp_path)
     day.trader.connection(Denial("BROKER_DOWN", 0.0, 3.5), 1, "down")
