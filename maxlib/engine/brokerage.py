@@ -16,15 +16,17 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from maxlib.engine.events import Bar, Command, OrderFilled, OrderRejected, Submit
+from maxlib.engine.events import Bar, Command, EntryUndone, OrderFilled, OrderRejected, Submit
 from maxlib.engine.leaving import fitting, free
 from maxlib.engine.machine import Machine
+from maxlib.engine.position import Position
 from maxlib.engine.shell import Shell
 from maxlib.execution.alpaca.books import (
     Blocked,
     Correction,
     ExternalTagged,
     FillImported,
+    FillTakenBack,
     Local,
     PositionAdopted,
     StateMoved,
@@ -36,11 +38,11 @@ from maxlib.journal.chain import Journal
 from maxlib.options.desk import Market
 from maxlib.options.expiry import worst_cents
 from maxlib.risk.sizing import Denial
-from maxlib.trading.orders import Fill, Order
+from maxlib.trading.orders import Fill, Order, reverse
 
 _KINDS: Final[dict[str, TypeAdapter[Any]]] = {
     kind.__name__: TypeAdapter(kind)
-    for kind in (FillImported, StateMoved, ExternalTagged, PositionAdopted, Blocked)
+    for kind in (FillImported, FillTakenBack, StateMoved, ExternalTagged, PositionAdopted, Blocked)
 }
 _BOOKS: Final = TypeAdapter(Local)
 
@@ -134,6 +136,9 @@ class BrokerShell(Shell):
         if isinstance(said, FillImported) and said.execution.order_id in self._told:
             assert bar is not None
             self._filled_late(said.execution, at, bar, sigma)
+        elif isinstance(said, FillTakenBack) and said.order_id in self._told:
+            assert bar is not None
+            self._undone(said, at, bar, sigma)
         elif isinstance(said, StateMoved) and said.to not in LIVE and said.order_id not in self._told:
             assert bar is not None
             self._told.add(said.order_id)
@@ -147,7 +152,7 @@ class BrokerShell(Shell):
 
     def clear(self) -> None:
         """A person has looked at what did not agree, and lets entries pass again."""
-        self.books = replace(self.books, blocks=frozenset())
+        self.books = self.books.clear()
         self._bar_entries()
 
     def _bar_entries(self) -> None:
@@ -179,22 +184,33 @@ class BrokerShell(Shell):
         if order.purpose == "open" or position is None or fitting(position.held, late) < made.units:
             self._stray(tracked, made.units, at)
             return
-        unsent = {waiting.order.id for waiting in self.outbox}
-        for repeat in list(position.pending.values()):
-            if repeat.id in unsent:
-                self._take_back(repeat, at, bar, sigma)
-            else:
-                self._block(
-                    f"order {order.id} filled late, and order {repeat.id}, which does the same, is out"
-                )
+        self._take_back(position, at, bar, sigma)
+        for repeat in position.pending:
+            self._block(f"order {order.id} filled late, and order {repeat}, which does the same, is out")
         self._filled(tracked, made, bar, sigma, late=True)
 
-    def _take_back(self, order: Order, at: int, bar: Bar, sigma: float) -> None:
-        """An order that nobody sent is not sent; the machine decides anew what is to follow."""
-        moved = StateMoved(order.id, "INTENT", "LOST", "", (), 0, "taken back before it was sent")
-        self.books = apply(self.books, moved)
-        self._told.add(order.id)
-        self._execute(self.machine.handle(OrderRejected(Rejection(order, at, "LOST"))), bar, sigma)
+    def _undone(self, said: FillTakenBack, at: int, bar: Bar, sigma: float) -> None:
+        """Units of an entry that are no fill: no exit may ask for them. Of an exit, a person has to look."""
+        tracked = self.books.orders[said.order_id]
+        order, position = tracked.order, self.machine.positions.get(tracked.order.trade)
+        undoing = order._replace(legs=reverse(order.legs), quantity=said.units)
+        if order.purpose != "open" or position is None or fitting(position.held, undoing) < said.units:
+            return
+        self._take_back(position, at, bar, sigma)
+        made = Execution("", order.id, at, 0, said.units, said.values_cents)
+        first, *more = fills(undoing, made, 0, bar.close, tracked.multiplier)
+        undone = EntryUndone(first, bar.forming, tuple(more))
+        self._execute(self.machine.handle(undone), bar, sigma)
+
+    def _take_back(self, position: Position, at: int, bar: Bar, sigma: float) -> None:
+        """Exits that nobody sent are not sent; the machine decides anew what is to follow."""
+        unsent = {waiting.order.id for waiting in self.outbox}
+        for order in list(position.pending.values()):
+            if order.id in unsent:
+                moved = StateMoved(order.id, "INTENT", "LOST", "", (), 0, "taken back before it was sent")
+                self.books = apply(self.books, moved)
+                self._told.add(order.id)
+                self._execute(self.machine.handle(OrderRejected(Rejection(order, at, "LOST"))), bar, sigma)
 
     def _filled(
         self, tracked: Tracked, made: Execution, bar: Bar, sigma: float, *, late: bool = False
@@ -253,6 +269,7 @@ class BrokerShell(Shell):
         books = _BOOKS.dump_python(self.books, mode="json")
         books["external"].sort()
         books["blocks"].sort()
+        books["cleared"].sort()
         return {"books": books, "down": self.down, "sent": sorted(self._sent), "told": sorted(self._told)}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -127,6 +127,14 @@ class OrderFilled(NamedTuple):
     late: bool = False
 
 
+class EntryUndone(NamedTuple):
+    """Units of an entry were no fill after all. `fill` and `more` are what undoes them, at what they cost."""
+
+    fill: Fill
+    bar: Bar
+    more: tuple[Fill, ...] = ()
+
+
 class OrderRejected(NamedTuple):
     """The broker refused an order."""
 
@@ -141,7 +149,7 @@ class TapeEnded(NamedTuple):
 
 Told = Checked | Erred | PeakReset
 """Events for the guard alone: without one they change nothing."""
-Event = BarClosed | SignalSeen | VolatilitySeen | Told | OrderFilled | OrderRejected | TapeEnded
+Event = BarClosed | SignalSeen | VolatilitySeen | Told | OrderFilled | EntryUndone | OrderRejected | TapeEnded
 
 
 class Submit(NamedTuple):

@@ -19,6 +19,7 @@ from maxlib.engine.events import (
     BarClosed,
     Checked,
     Command,
+    EntryUndone,
     Erred,
     Event,
     OrderFilled,
@@ -158,6 +159,8 @@ class Machine:
             return self._told(event)
         if isinstance(event, OrderFilled):
             return self._filled(event)
+        if isinstance(event, EntryUndone):
+            return self._undone(event)
         if isinstance(event, OrderRejected):
             return self._rejected(event)
         return self._ended(event)
@@ -448,6 +451,22 @@ class Machine:
             oid = order_id(self.run, position.number, f"{order.purpose}.left", later)
             position.queue.insert(0, order._replace(id=oid, quantity=left, ts=later, trigger=None))
         return [*records, *self._next(position, fill.ts), *self._leftover(position, order, ts)]
+
+    def _undone(self, event: EntryUndone) -> list[Command]:
+        """The position is smaller, and what the units cost is back; their commission is not."""
+        fill, bar = event.fill, event.bar
+        position = self.positions[fill.order.trade]
+        records: list[Command] = []
+        for part in (fill, *event.more):
+            records.append(self._booked(position, part, bar))
+            position.quantity -= part.quantity
+        self._mark(fill.ts, bar, bar.day)
+        if position.held:
+            return records
+        if position.quantity:
+            return [*records, self._closed(position, fill, fill.ts, bar)]
+        del self.positions[position.number]  # it never was one
+        return records
 
     def _booked(self, position: Position, fill: Fill, bar: Bar) -> Record:
         order = fill.order

@@ -15,6 +15,7 @@ from maxlib.execution.alpaca.books import (
     Correction,
     ExternalTagged,
     FillImported,
+    FillTakenBack,
     PositionAdopted,
     StateMoved,
 )
@@ -244,6 +245,50 @@ def test_a_repeat_that_is_out_already_is_to_be_taken_back_and_bars_entries(
     day.restart()
 
 
+@pytest.mark.parametrize("asked", [False, True], ids=["while it is held", "while its exit waits to be sent"])
+def test_a_fill_that_is_taken_back_makes_the_position_smaller_and_exits_ask_for_no_more(
+    day: Day, asked: bool
+) -> None:
+    start = day.shell.machine.ledger.cash_cents
+    tracked = entered(day)
+    day.until("10:03" if asked else "09:50")
+    assert len(day.shell.outbox) == asked
+    day.said(FillTakenBack(tracked.order.id, 1, (10_000,)))
+    machine = day.shell.machine
+    assert (machine.positions[1].quantity, sum(machine.ledger.held.values())) == (3, 3)
+    assert machine.positions[1].paid_cents == 30_000
+    assert machine.ledger.cash_cents == start - 30_000 - 4 * 65, "commission stays paid"
+    day.restart()
+    day.until("10:05")
+    (last,) = day.shell.outbox
+    assert last.order.quantity == 3
+    day.said(day.filled(last, 3, 27_000), day.moved(last, "FILLED"))
+    assert day.shell.machine.trades[0].pnl_cents == -3_000 - 7 * 65
+    assert (day.shell.machine.ledger.held, day.shell.books.positions) == ({}, {})
+
+
+def test_an_entry_that_is_taken_back_whole_was_no_trade(day: Day) -> None:
+    start = day.shell.machine.ledger.cash_cents
+    tracked = entered(day)
+    day.said(FillTakenBack(tracked.order.id, 4, (40_000,)))
+    machine = day.shell.machine
+    assert (machine.positions, machine.trades, machine.ledger.held) == ({}, [], {})
+    assert machine.ledger.cash_cents == start - 4 * 65
+    day.restart()
+
+
+def test_what_a_person_cleared_is_remembered_over_a_restart(day: Day) -> None:
+    said = Blocked("OVERFILL", "order o: the broker filled 5 units of 4")
+    day.said(said)
+    day.trader.command("clear", day.now, "sold by hand")
+    day.restart()
+    assert day.shell.machine.broker is None
+    assert day.shell.books.news([said]) == ()
+    day.until("10:10")  # past a snapshot
+    day.restart()
+    assert day.shell.books.news([said]) == ()
+
+
 def test_a_broker_that_cannot_be_heard_lets_nobody_enter_and_a_restart_remembers_it(tmp_path: Path) -> None:
     day = Day(tmp_path)
     day.trader.connection(Denial("BROKER_DOWN", 0.0, 3.5), 1, "down")
@@ -291,6 +336,7 @@ def test_the_day_ends_with_what_is_open_still_open(day: Day) -> None:
 EXECUTION = Execution("b:0-2", "o", 5, 0, 2, (100, 200), "v")
 SAID: list[Correction] = [
     FillImported(EXECUTION, late=True),
+    FillTakenBack("o", 2, (100, 200)),
     StateMoved("o", "INTENT", "WORKING", "b", ("l1", "l2"), 7, "new"),
     ExternalTagged("b", "c", "1 × +1 QQQ"),
     PositionAdopted("QQQ251120C00600000", Decimal(-2), Decimal("0.5")),
