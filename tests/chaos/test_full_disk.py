@@ -240,6 +240,18 @@ def test_row_15_over_a_feed_and_a_broker_each_order_is_filled_once(
     assert not bodies(entries, "stray")
 
 
+def test_row_15_over_a_feed_the_first_minute_that_the_disk_did_not_take_is_asked_for_again(
+    day: tuple[scenario.Scenario, str], whole: list[Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FullDisk(0, 1)
+    with on(disk, tmp_path, monkeypatch):
+        trade(day, tmp_path, disk, partial(venues.fake, missed_minutes=0))
+    entries = read(tmp_path / "journal.sqlite")
+    assert disk.met == 1
+    assert [e.ts for e in entries if e.kind == "bar"] == [e.ts for e in whole if e.kind == "bar"]
+    assert not bodies(entries, "gap")
+
+
 def test_row_15_a_lease_that_the_full_disk_kept_from_being_given_back_is_had_again_at_once(
     day: tuple[scenario.Scenario, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
