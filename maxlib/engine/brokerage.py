@@ -267,6 +267,7 @@ class BrokerShell(Shell):
     def state(self) -> dict[str, Any]:
         """Books and conditions as JSON values, for a snapshot."""
         books = _BOOKS.dump_python(self.books, mode="json")
+        books["orders"] = list(books["orders"].items())  # JSON sorts names, and the outbox is oldest first
         books["external"].sort()
         books["blocks"].sort()
         books["cleared"].sort()
@@ -274,7 +275,7 @@ class BrokerShell(Shell):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state`; the machine was restored before."""
-        self.books = _BOOKS.validate_python(state["books"])
+        self.books = _BOOKS.validate_python({**state["books"], "orders": dict(state["books"]["orders"])})
         self.down = None if state["down"] is None else Denial(*state["down"])
         self._sent, self._told = set(state["sent"]), set(state["told"])
         self._bar_entries()

@@ -310,6 +310,26 @@ def test_what_was_sent_before_a_kill_is_not_sent_again_and_what_was_not_is(day: 
     assert day.shell.outbox == []
 
 
+def test_after_a_restart_from_a_snapshot_the_outbox_is_still_oldest_first(tmp_path: Path) -> None:
+    bars = Market().flat("09:30", "10:30", 500.0)
+    for minute in ("09:40", "09:41", "09:42", "09:43", "09:44"):
+        bars = bars.signal(minute, LONG)
+    made = config(risk={"contracts": 1, "max_positions": 5})
+
+    def outbox(first: int, last: int) -> list[int]:
+        one = Trader(tmp_path, strategy(), made, run="b", identity={}, simulated=True, fills="broker")
+        for i in range(first, last):
+            one.bar(bars.bars[i : i + 1])
+        if not last:
+            assert one.recovery.snapshot > 0
+        one.close()
+        assert isinstance(one.shell, BrokerShell)
+        return [tracked.order.trade for tracked in one.shell.outbox]
+
+    assert outbox(0, 30) == [1, 2, 3, 4, 5]
+    assert outbox(0, 0) == [1, 2, 3, 4, 5]
+
+
 def test_snapshot_and_journal_alone_come_to_the_same_state(tmp_path: Path) -> None:
     day = Day(tmp_path)
     day.until("09:41")
