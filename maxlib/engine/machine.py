@@ -458,7 +458,11 @@ class Machine:
         position = self.positions[fill.order.trade]
         records: list[Command] = []
         for part in (fill, *event.more):
-            records.append(self._booked(position, part, bar))
+            record = self._booked(position, part, bar)
+            said = {"side": "sell", "contract": position.entry_order.name, "undone": True}
+            if part.order.side == "buy":  # a package, whose price is that of what it was bought for
+                said["price_cents"] = -part.price_cents
+            records.append(record._replace(data={**record.data, **said}))
             position.quantity -= part.quantity
         self._mark(fill.ts, bar, bar.day)
         if position.held:
@@ -486,6 +490,8 @@ class Machine:
         }  # fmt: skip
         if len(order.legs) > 1:
             said["prices_cents"] = fill.prices_cents
+        if fill.residue_cents:
+            said["residue_cents"] = fill.residue_cents
         return Record(bar.ts if order.purpose == "expiry" else fill.ts, "fill", said)
 
     def _leftover(self, position: Position, order: Order, ts: int) -> list[Command]:

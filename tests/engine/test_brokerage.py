@@ -258,6 +258,8 @@ def test_a_fill_that_is_taken_back_makes_the_position_smaller_and_exits_ask_for_
     assert (machine.positions[1].quantity, sum(machine.ledger.held.values())) == (3, 3)
     assert machine.positions[1].paid_cents == 30_000
     assert machine.ledger.cash_cents == start - 30_000 - 4 * 65, "commission stays paid"
+    told = day.entries("fill")[-1]
+    assert (told["side"], told["quantity"], told["price_cents"], told["undone"]) == ("sell", 1, 100, True)
     day.restart()
     day.until("10:05")
     (last,) = day.shell.outbox
