@@ -13,7 +13,7 @@ from maxlib.app.feeds import BEAT_SECONDS
 from maxlib.app.telling import Telling
 from maxlib.engine.events import Bar
 from maxlib.engine.live import LiveSession
-from maxlib.execution.alpaca.books import Blocked, Correction, ExternalTagged, PositionAdopted
+from maxlib.execution.alpaca.books import Blocked, Correction, ExternalTagged, FillTakenBack, PositionAdopted
 from maxlib.journal.errors import HaltEntriesError
 from maxlib.ops.events import Event
 from maxlib.risk.sizing import Denial
@@ -134,7 +134,7 @@ class AtBroker:
             self._telling.people(Event.LOOP_ERROR, self._session.fault)
             raise
         self._telling.marks(before)
-        if isinstance(said, Blocked | PositionAdopted | ExternalTagged):
+        if isinstance(said, Blocked | FillTakenBack | PositionAdopted | ExternalTagged):
             self._telling.people(Event.RECONCILE_MISMATCH, " ".join(str(part) for part in said))
             self._telling.broker()
 

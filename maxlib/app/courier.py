@@ -1,8 +1,8 @@
 """The courier: carries orders to a broker's account and the broker's word back to the trader.
 
-Orders go out one at a time, in a thread, under the account's lease. The broker is heard over its
-stream, and asked for a whole picture after each connect and as long as an order is in the air.
-Whatever it says is journaled before it counts (`maxlib.engine.brokerage`). An order that nobody
+Orders go out one at a time, in a thread, under the account's lease; without it they wait. The broker
+is heard over its stream, and asked for a whole picture after each connect and as long as an order is in
+the air. Whatever it says is journaled before it counts (`maxlib.engine.brokerage`). An order that nobody
 answered for is asked about by its id and never sent again.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
@@ -18,8 +19,8 @@ from typing import Final, Protocol
 import requests
 from pydantic import Field
 
+from maxlib.app.tenure import Tenure
 from maxlib.core.config import Config
-from maxlib.core.errors import ConfigError
 from maxlib.data.resilience import BackoffConfig, delay_s
 from maxlib.engine.brokerage import BrokerShell
 from maxlib.execution.alpaca.books import Correction, QueryNeeded
@@ -30,7 +31,6 @@ from maxlib.execution.alpaca.reconcile import Answer, Refused, answered, hear, r
 from maxlib.execution.alpaca.rest import Alpaca
 from maxlib.execution.alpaca.stream import TradeStream
 from maxlib.execution.alpaca.wire import TradeUpdate
-from maxlib.ops import lease as leases
 from maxlib.risk.sizing import Denial
 from maxlib.trading.orders import Order
 
@@ -85,6 +85,7 @@ class Courier:
     desk : journals what is heard
     lease_folder : where the account's lease lies; None = two traders are kept apart by nothing
     clock : the market's, UTC ns
+    monotonic : this machine's, seconds; how often the broker is asked stands on it
     since : UTC ns from which on orders of the account are looked at
     session : for tests, which answer without a socket
     """
@@ -100,23 +101,32 @@ class Courier:
         since: int,
         lease_folder: Path | None,
         courier: CourierConfig | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
         session: requests.Session | None = None,
     ) -> None:
         self.config = courier or CourierConfig()
         self.ready = asyncio.Event()
         """The broker was heard once: books and account were compared."""
         self._shell, self._desk, self._clock, self._since = shell, desk, clock, since
-        self._alpaca, self._lease_folder = config, lease_folder
+        self._monotonic = monotonic
+        self._alpaca = config
         self._client = Alpaca(config, keys, clock=clock, session=session)
         self._stream = TradeStream(config, keys, self._hear, self.reconcile)
         self._backoff, self._rng = BackoffConfig(), random.Random()
-        self._lease: leases.Lease | None = None
         self._wake = asyncio.Event()
         self._one = asyncio.Lock()
         """Questions and deeds one after the other: no order goes out while a picture is taken."""
-        self._canceled: set[str] = set()
+        self._cancel_at: dict[str, float] = {}
+        """When a cancel that was taken on is asked for again, by order."""
+        self._look_at = 0.0
+        """The broker is asked for a whole picture no earlier; monotonic seconds."""
         self._down_since: int | None = clock()
-        self._doubts = self._settled_doubts = 0
+        self._doubts = self._settled_doubts = self._lease_doubt = 0
+        self._tenure: Tenure | None = None
+        if lease_folder is not None:
+            self._tenure = Tenure(
+                lease_folder, self.config.lease_s, self._one, lambda: shell.fence, self._leased
+            )
 
     @property
     def sure(self) -> bool:
@@ -126,6 +136,7 @@ class Courier:
     def doubt(self) -> None:
         """What is known of the account may be old, as after a sleep of the machine: compare again."""
         self._doubts += 1
+        self._look_at = 0.0
         self.wake()
 
     # --- life
@@ -138,15 +149,15 @@ class Courier:
         VenueError
             If the keys are refused, or another session holds the stream.
         ConfigError
-            If another trader holds the account's lease, or took it.
+            If another trader holds the account's lease, or took it when ours had run out.
         """
         await self._sign_in()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._stream.run())
                 tasks.create_task(self._work())
-                if self._lease is not None:
-                    tasks.create_task(self._renew(self._lease))
+                if self._tenure is not None:
+                    tasks.create_task(self._tenure.keep(self._desk.complained))
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
 
@@ -163,27 +174,37 @@ class Courier:
                 self.tell_connection()
                 failures += 1
                 await asyncio.sleep(delay_s(self._backoff, failures, self._rng))
-        if self._lease_folder is None:
+        if self._tenure is None:
             return
-        name = f"alpaca-{account.number}"
-        path = self._lease_folder / f"{name}.json"
-        granted = await asyncio.to_thread(leases.acquire, path, name, ttl_s=self.config.lease_s)
-        if isinstance(granted, leases.Refused):
-            raise ConfigError(granted.sentence)
-        self._lease = granted
-        self._desk.leased(granted.token)
+        while (refused := await self._tenure.take(f"alpaca-{account.number}")) is not None:
+            self._desk.complained(refused.sentence)
+            failures += 1
+            await asyncio.sleep(delay_s(self._backoff, failures, self._rng))
 
     def close(self) -> None:
         """Give the lease back."""
-        if self._lease is not None:
-            self._lease.release()
+        if self._tenure is not None:
+            self._tenure.close()
 
-    async def _renew(self, lease: leases.Lease) -> None:
-        while True:
-            await asyncio.sleep(self.config.lease_s / 4)
-            refused = await asyncio.to_thread(lease.renew)
-            if refused is not None:
-                raise ConfigError(refused.sentence)
+    def _leased(self, token: int) -> None:
+        """Somebody else may have had the account before: nothing goes out until it was compared."""
+        self._desk.leased(token)
+        self.doubt()
+        self._lease_doubt = self._doubts
+
+    async def _may_send(self) -> bool:
+        """The lease is held, and the account was compared since it was taken."""
+        if self._tenure is None:
+            return True
+        if not await self._tenure.held():
+            return False
+        if self._settled_doubts < self._lease_doubt:
+            await self._look()
+        return self._settled_doubts >= self._lease_doubt
+
+    async def _wait_for_lease(self) -> None:
+        if not await self._may_send():
+            await self._pause()
 
     # --- orders
 
@@ -192,20 +213,26 @@ class Courier:
         self._wake.set()
 
     async def turn(self) -> None:
-        """Send what waits, cancel what takes too long, ask for what is in the air."""
+        """Send what waits, take back what may not go on; each `poll_s`, ask for what is in the air.
+
+        And at once after one was sent; however often it is called. A picture is five calls, and the broker
+        allows 200 a minute.
+        """
         await self._flush()
-        late = self._clock() - int(self.config.patience_s * _NS)
-        await self._cancel([t for t in self._in_the_air() if t.sent_at <= late])
+        await self._cancel(self._unwanted())
         # A stream that is down is connected again, and then they are compared anyway.
         doubtful = self._stream.connected and self._settled_doubts != self._doubts
-        if self._in_the_air() or doubtful:
+        if (self._in_the_air() or doubtful) and self._monotonic() >= self._look_at:
             await self._look()
 
     async def settled(self) -> None:
-        """Take turns until nothing waits to be sent; for a market that stands still meanwhile."""
-        await self.turn()
-        while self._shell.outbox:
+        """Take turns, each with a picture, until nothing waits; for a market that stands still meanwhile."""
+        while True:
+            self._look_at = 0.0
             await self.turn()
+            if not self._shell.outbox:
+                return
+            await self._wait_for_lease()
 
     async def end(self, seconds: float) -> bool:
         """Cancel what is in the air and wait for its end, for a while. False = some of it has not ended."""
@@ -214,6 +241,7 @@ class Courier:
                 while self._shell.outbox or self._in_the_air():
                     await self._flush()
                     await self._ended(self._in_the_air)
+                    await self._wait_for_lease()
         except TimeoutError:
             return False
         return True
@@ -232,7 +260,10 @@ class Courier:
             await self._cancel(found)
             await self._look()
             if which():
-                await asyncio.sleep(min(1.0, self.config.poll_s))
+                await self._pause()
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(min(1.0, self.config.poll_s))
 
     async def _work(self) -> None:
         while True:
@@ -248,12 +279,22 @@ class Courier:
         waiting = {tracked.order.id for tracked in self._shell.outbox}
         return [t for t in self._shell.books.orders.values() if t.state in LIVE and t.order.id not in waiting]
 
+    def _unwanted(self) -> list[Tracked]:
+        """What takes too long; while halted every entry; and an exit for more than is held."""
+        late = self._clock() - int(self.config.patience_s * _NS)
+        halted = self._shell.machine.halted
+        return [
+            t
+            for t in self._in_the_air()
+            if t.sent_at <= late or (halted and t.order.purpose == "open") or self._shell.surplus(t)
+        ]
+
     async def _flush(self) -> None:
-        """Send what is to be sent, oldest first, each once."""
-        while True:
+        """Send what is to be sent, oldest first, each once. Without the lease it waits; it is not refused."""
+        while self._shell.outbox and await self._may_send():
             async with self._one:
-                if not self._shell.outbox:
-                    return
+                if not self._shell.outbox or self._settled_doubts < self._lease_doubt:
+                    continue  # while it waited for its turn
                 order = self._shell.outbox[0].order
                 # Once more at the last moment: the account takes its time to answer.
                 answer: Answer | None = (
@@ -263,6 +304,7 @@ class Courier:
                     self._desk.sending(order.id)
                     answer = await asyncio.to_thread(self._send, self._shell.books.orders[order.id])
                 self._take(answered(self._shell.books.orders[order.id], answer))
+                self._look_at = 0.0
             if isinstance(answer, Refused) and answer.complaint.reconcile:
                 await self._look()
 
@@ -297,22 +339,20 @@ class Courier:
 
     def _send(self, sent: Tracked) -> Answer:
         """In a thread: look at the lease once more, and send while it is held."""
-        if self._lease is None:
-            if self._lease_folder is not None:
-                return Refused(Complaint("FORBIDDEN", message="the account's lease was never had"))
-            return self._client.submit(sent.order, sent.limit_cents)
-        with self._lease.sending() as fenced:
+        with contextlib.nullcontext() if self._tenure is None else self._tenure.sending() as fenced:
             if fenced is not None:
                 return Refused(Complaint("FORBIDDEN", message=fenced.sentence))
             return self._client.submit(sent.order, sent.limit_cents)
 
-    async def _cancel(self, late: Iterable[Tracked]) -> None:
-        for tracked in late:
-            if tracked.broker_id and tracked.order.id not in self._canceled:
+    async def _cancel(self, unwanted: Iterable[Tracked]) -> None:
+        """Ask for cancels. The venue may take one on and refuse it later: then it is asked for again."""
+        for tracked in unwanted:
+            name, now = tracked.order.id, self._monotonic()
+            if tracked.broker_id and tracked.state != "CANCELING" and now >= self._cancel_at.get(name, now):
                 async with self._one:
                     complaint = await asyncio.to_thread(self._client.cancel, tracked.broker_id)
                 if complaint is None or complaint.reason == "NOT_CANCELABLE":
-                    self._canceled.add(tracked.order.id)
+                    self._cancel_at[name] = now + self.config.poll_s
 
     # --- answers
 
@@ -329,7 +369,7 @@ class Courier:
     async def reconcile(self) -> None:
         """Compare the books with the whole account."""
         async with self._one:
-            doubts = self._doubts
+            self._look_at, doubts = self._monotonic() + self.config.poll_s, self._doubts
             unsent = {tracked.order.id for tracked in self._shell.outbox}
             ours = [t for name, t in self._shell.books.orders.items() if name not in unsent]
             picture = await asyncio.to_thread(self._client.picture, ours, self._since)

@@ -202,8 +202,8 @@ class StreamFeed:
         self.symbol = symbol
         self.source = source
         self.stream: MassiveStream | None = None
+        self._since, self._price = since, price
         self._last = since
-        self._price = price
         self._until = until
         self._asked = 0
         self._down: FeedState | None = None
@@ -222,8 +222,8 @@ class StreamFeed:
     async def words(self, last: Bar | None) -> AsyncGenerator[Word, None]:
         """Everything after `last`; ends when the day is over."""
         self._asked = 0
-        if last is not None:
-            self._last, self._price = last.ts, last.close
+        price = self._price if last is None else last.close
+        self._last = self._since if last is None else last.ts
         async with self.source.serve(last) as (massive, key):
             clock = self.source.clock
             self._down = FeedState("down", "not connected yet", self.clock)
@@ -235,7 +235,7 @@ class StreamFeed:
                 [f"AM.{self.symbol}"],
                 fetch=rest.minutes_between,
                 since={self.symbol: self._last},
-                anchors={} if self._price is None else {self.symbol: self._price},
+                anchors={} if price is None else {self.symbol: price},
                 clock=clock,
             )
             self.stream = stream

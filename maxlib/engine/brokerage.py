@@ -2,26 +2,31 @@
 
 The machine hears of an order once, when the order has ended: filled, in part or whole, or not at all.
 What the broker said on the way stands in the journal and in the books of the account; both
-are there before the machine knows. Nothing the broker says is lost: what fits no plan (a fill of
-an order that had ended, units of a trade that is closed) is booked, written down, and bars
-entries until a person has looked.
+are there before the machine knows. Nothing the broker says is lost. An exit that fills after it had
+ended leaves its position by so much, and what was to repeat it has less to do. What fits no plan (an
+entry that fills after it had ended, units of a trade that is closed) is in the books, written down, and
+bars entries until a person has looked.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from maxlib.engine.events import Bar, Command, OrderFilled, OrderRejected, Submit, TapeEnded
+from maxlib.engine.events import Bar, Command, EntryUndone, OrderFilled, OrderRejected, Submit, TapeEnded
+from maxlib.engine.leaving import fitting, free
 from maxlib.engine.machine import Machine
+from maxlib.engine.position import Position
 from maxlib.engine.shell import Shell
 from maxlib.execution.alpaca.books import (
     Blocked,
     Correction,
     ExternalTagged,
     FillImported,
+    FillTakenBack,
     Local,
     PositionAdopted,
     StateMoved,
@@ -33,11 +38,11 @@ from maxlib.journal.chain import Journal
 from maxlib.options.desk import Market
 from maxlib.options.expiry import worst_cents
 from maxlib.risk.sizing import Denial
-from maxlib.trading.orders import Fill, Order
+from maxlib.trading.orders import Fill, Order, reverse
 
 _KINDS: Final[dict[str, TypeAdapter[Any]]] = {
     kind.__name__: TypeAdapter(kind)
-    for kind in (FillImported, StateMoved, ExternalTagged, PositionAdopted, Blocked)
+    for kind in (FillImported, FillTakenBack, StateMoved, ExternalTagged, PositionAdopted, Blocked)
 }
 _BOOKS: Final = TypeAdapter(Local)
 
@@ -81,6 +86,12 @@ class BrokerShell(Shell):
             for name, tracked in self.books.orders.items()
             if tracked.state == "INTENT" and name not in self._sent
         ]
+
+    @property
+    def fence(self) -> int:
+        """The highest token of the account's lease in the journal; 0 = there is none."""
+        said = (json.loads(entry.body) for entry in self.journal.entries if entry.kind == "broker")
+        return max((body["token"] for body in said if body["what"] == "lease"), default=0)
 
     def sending(self, order_id: str, at: int) -> None:
         """An order goes out at `at` (UTC ns), once; from now on it may have arrived."""
@@ -127,8 +138,11 @@ class BrokerShell(Shell):
         """
         self.books = apply(self.books, said)
         if isinstance(said, FillImported) and said.execution.order_id in self._told:
-            made = said.execution
-            self._stray(self.books.orders[made.order_id], made.units, at)
+            assert bar is not None
+            self._filled_late(said.execution, at, bar, sigma)
+        elif isinstance(said, FillTakenBack) and said.order_id in self._told:
+            assert bar is not None
+            self._undone(said, at, bar, sigma)
         elif isinstance(said, StateMoved) and said.to not in LIVE and said.order_id not in self._told:
             assert bar is not None
             self._told.add(said.order_id)
@@ -142,24 +156,73 @@ class BrokerShell(Shell):
 
     def clear(self) -> None:
         """A person has looked at what did not agree, and lets entries pass again."""
-        self.books = replace(self.books, blocks=frozenset())
+        self.books = self.books.clear()
         self._bar_entries()
 
     def _bar_entries(self) -> None:
         blocks = len(self.books.blocks)
         self.machine.broker = Denial("BROKER_DIFFERS", 0, blocks) if blocks else self.down
 
-    def _ended(self, tracked: Tracked, at: int, bar: Bar, sigma: float) -> None:
+    def surplus(self, tracked: Tracked) -> bool:
+        """An exit in the air for more units than its trade holds: it has to be taken back."""
         order = tracked.order
-        if not tracked.filled:
-            ended = OrderRejected(Rejection(order, at, tracked.state))
-            self._execute(self.machine.handle(ended), bar, sigma)
-        elif self._expected(order):
-            first, *more = self._fills(tracked, bar, sigma)
-            # It fell into the minute that no bar has shown yet.
-            self._execute(self.machine.handle(OrderFilled(first, bar.forming, tuple(more))), bar, sigma)
-        else:
-            self._stray(tracked, tracked.filled, at)
+        return order.purpose != "open" and self._room(order) < order.quantity
+
+    def _ended(self, tracked: Tracked, at: int, bar: Bar, sigma: float) -> None:
+        order, state = tracked.order, tracked.state
+        units = min(tracked.filled, self._room(order))
+        if units:
+            values = tuple(value * units // tracked.filled for value in tracked.values)
+            made = Execution("", order.id, tracked.updated_at, 0, units, values)
+            self._filled(tracked, made, bar, sigma)
+        elif not tracked.filled or self._expected(order):
+            self._execute(self.machine.handle(OrderRejected(Rejection(order, at, state))), bar, sigma)
+        if units < tracked.filled:
+            self._stray(tracked, tracked.filled - units, at)
+
+    def _filled_late(self, made: Execution, at: int, bar: Bar, sigma: float) -> None:
+        """Units of an order that had been told as ended. An exit's leave its position, and once only."""
+        tracked = self.books.orders[made.order_id]
+        order, position = tracked.order, self.machine.positions.get(tracked.order.trade)
+        late = order._replace(quantity=made.units)
+        if order.purpose == "open" or position is None or fitting(position.held, late) < made.units:
+            self._stray(tracked, made.units, at)
+            return
+        self._take_back(position, at, bar, sigma)
+        for repeat in position.pending:
+            self._block(f"order {order.id} filled late, and order {repeat}, which does the same, is out")
+        self._filled(tracked, made, bar, sigma, late=True)
+
+    def _undone(self, said: FillTakenBack, at: int, bar: Bar, sigma: float) -> None:
+        """Units of an entry that are no fill: no exit may ask for them. Of an exit, a person has to look."""
+        tracked = self.books.orders[said.order_id]
+        order, position = tracked.order, self.machine.positions.get(tracked.order.trade)
+        undoing = order._replace(legs=reverse(order.legs), quantity=said.units)
+        if order.purpose != "open" or position is None or fitting(position.held, undoing) < said.units:
+            return
+        self._take_back(position, at, bar, sigma)
+        made = Execution("", order.id, at, 0, said.units, said.values_cents)
+        first, *more = fills(undoing, made, 0, bar.close, tracked.multiplier)
+        undone = EntryUndone(first, bar.forming, tuple(more))
+        self._execute(self.machine.handle(undone), bar, sigma)
+
+    def _take_back(self, position: Position, at: int, bar: Bar, sigma: float) -> None:
+        """Exits that nobody sent are not sent; the machine decides anew what is to follow."""
+        unsent = {waiting.order.id for waiting in self.outbox}
+        for order in list(position.pending.values()):
+            if order.id in unsent:
+                moved = StateMoved(order.id, "INTENT", "LOST", "", (), 0, "taken back before it was sent")
+                self.books = apply(self.books, moved)
+                self._told.add(order.id)
+                self._execute(self.machine.handle(OrderRejected(Rejection(order, at, "LOST"))), bar, sigma)
+
+    def _filled(
+        self, tracked: Tracked, made: Execution, bar: Bar, sigma: float, *, late: bool = False
+    ) -> None:
+        first, *more = self._fills(tracked, made, bar, sigma)
+        # It fell into the minute that no bar has shown yet.
+        event = OrderFilled(first, bar.forming, tuple(more), late)
+        self._execute(self.machine.handle(event), bar, sigma)
 
     def _expected(self, order: Order) -> bool:
         """Whether the machine still waits for this order."""
@@ -168,16 +231,22 @@ class BrokerShell(Shell):
             return False
         return position.entry is None if order.purpose == "open" else order.id in position.pending
 
-    def _fills(self, tracked: Tracked, bar: Bar, sigma: float) -> list[Fill]:
-        """All that filled of an order, for the ledger; its slippage against the middle of the desk's quotes.
+    def _room(self, order: Order) -> int:
+        """Units of an order that the machine still waits for; of an exit no more than are held."""
+        if not self._expected(order):
+            return 0
+        position = self.machine.positions[order.trade]
+        return order.quantity if order.purpose == "open" else fitting(free(position, order), order)
+
+    def _fills(self, tracked: Tracked, made: Execution, bar: Bar, sigma: float) -> list[Fill]:
+        """Units of an order, for the ledger; their slippage against the middle of the desk's quotes.
 
         A leg whose quote was never seen counts as none.
         """
         order, desk = tracked.order, self.machine.desk
         market = Market(bar.ts, bar.close, max(1, bar.minutes_left), sigma, bar.session_minutes)
         mids = [desk.middle_cents(leg.contract, market) for leg in order.legs]
-        made = Execution("", order.id, tracked.updated_at, 0, tracked.filled, tracked.values)
-        fee = desk.fee_cents(order.legs) * tracked.filled
+        fee = desk.fee_cents(order.legs) * made.units
         return [
             fill._replace(
                 slippage_cents=sum(
@@ -191,22 +260,26 @@ class BrokerShell(Shell):
     def _stray(self, tracked: Tracked, units: int, at: int) -> None:
         """Units that no trade waits for: the account holds them, and a person has to look."""
         order = tracked.order
-        what = f"{units} × {order.name} of order {order.id} filled, and no trade waits for them"
-        self.books = replace(self.books, blocks=self.books.blocks | {Blocked("STRAY_FILL", what)})
+        self._block(f"{units} × {order.name} of order {order.id} filled, and no trade waits for them")
         self.journal.append(at, "stray", {"order": order.id, "trade": order.trade, "units": units})
+
+    def _block(self, what: str) -> None:
+        self.books = replace(self.books, blocks=self.books.blocks | {Blocked("STRAY_FILL", what)})
 
     # --- state
 
     def state(self) -> dict[str, Any]:
         """Books and conditions as JSON values, for a snapshot."""
         books = _BOOKS.dump_python(self.books, mode="json")
+        books["orders"] = list(books["orders"].items())  # JSON sorts names, and the outbox is oldest first
         books["external"].sort()
         books["blocks"].sort()
+        books["cleared"].sort()
         return {"books": books, "down": self.down, "sent": sorted(self._sent), "told": sorted(self._told)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state`; the machine was restored before."""
-        self.books = _BOOKS.validate_python(state["books"])
+        self.books = _BOOKS.validate_python({**state["books"], "orders": dict(state["books"]["orders"])})
         self.down = None if state["down"] is None else Denial(*state["down"])
         self._sent, self._told = set(state["sent"]), set(state["told"])
         self._bar_entries()

@@ -118,7 +118,17 @@ class OrderFilled(NamedTuple):
     """The broker executed an order; `bar` is the bar it happened in.
 
     more : further units of the same order at other prices, when the broker's average is no whole cent
+    late : of an exit that counted as ended, so that a repeat of it may wait
     """
+
+    fill: Fill
+    bar: Bar
+    more: tuple[Fill, ...] = ()
+    late: bool = False
+
+
+class EntryUndone(NamedTuple):
+    """Units of an entry were no fill after all. `fill` and `more` are what undoes them, at what they cost."""
 
     fill: Fill
     bar: Bar
@@ -144,7 +154,7 @@ class TapeEnded(NamedTuple):
 
 Told = Checked | Erred | PeakReset
 """Events for the guard alone: without one they change nothing."""
-Event = BarClosed | SignalSeen | VolatilitySeen | Told | OrderFilled | OrderRejected | TapeEnded
+Event = BarClosed | SignalSeen | VolatilitySeen | Told | OrderFilled | EntryUndone | OrderRejected | TapeEnded
 
 
 class Submit(NamedTuple):

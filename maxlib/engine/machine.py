@@ -19,6 +19,7 @@ from maxlib.engine.events import (
     BarClosed,
     Checked,
     Command,
+    EntryUndone,
     Erred,
     Event,
     OrderFilled,
@@ -32,6 +33,7 @@ from maxlib.engine.events import (
     Trade,
     VolatilitySeen,
 )  # fmt: skip
+from maxlib.engine.leaving import fitting, free, without
 from maxlib.engine.position import Position
 from maxlib.engine.quoted import unquoted
 from maxlib.engine.snapshot import numbers, position_in, position_out, trade_in
@@ -181,6 +183,8 @@ class Machine:
             return self._told(event)
         if isinstance(event, OrderFilled):
             return self._filled(event)
+        if isinstance(event, EntryUndone):
+            return self._undone(event)
         if isinstance(event, OrderRejected):
             return self._rejected(event)
         return self._ended(event)
@@ -426,7 +430,10 @@ class Machine:
         commands: list[Command] = []
         while position.queue and not position.busy:
             order = position.queue.pop(0)
-            order = order._replace(ts=max(order.ts, ts))  # it is sent now, not when it was thought of
+            if not (units := fitting(free(position, order), order)):
+                continue  # it was left meanwhile, by an order that filled late
+            # It is sent now, not when it was thought of.
+            order = order._replace(quantity=units, ts=max(order.ts, ts))
             position.pending[order.id] = order
             commands += [_order_record(order), Submit(order)]
         return commands
@@ -478,12 +485,34 @@ class Machine:
         position.pending.pop(order.id, None)
         if not position.held:
             return [*records, self._closed(position, fill, ts, bar)]
-        left = order.quantity - units
+        if event.late:
+            position.queue = without(position.queue, order, units)
+        left = 0 if event.late else order.quantity - units
         if left > 0:  # what is left of it asks again at the next moment of the market, not at this one
             later = fill.ts if fill.ts == bar.ts else fill.ts + 1
             oid = order_id(self.run, position.number, f"{order.purpose}.left", later)
             position.queue.insert(0, order._replace(id=oid, quantity=left, ts=later, trigger=None))
         return [*records, *self._next(position, fill.ts), *self._leftover(position, order, ts)]
+
+    def _undone(self, event: EntryUndone) -> list[Command]:
+        """The position is smaller, and what the units cost is back; their commission is not."""
+        fill, bar = event.fill, event.bar
+        position = self.positions[fill.order.trade]
+        records: list[Command] = []
+        for part in (fill, *event.more):
+            record = self._booked(position, part, bar)
+            said = {"side": "sell", "contract": position.entry_order.name, "undone": True}
+            if part.order.side == "buy":  # a package, whose price is that of what it was bought for
+                said["price_cents"] = -part.price_cents
+            records.append(record._replace(data={**record.data, **said}))
+            position.quantity -= part.quantity
+        self._mark(fill.ts, bar, bar.day)
+        if position.held:
+            return records
+        if position.quantity:
+            return [*records, self._closed(position, fill, fill.ts, bar)]
+        del self.positions[position.number]  # it never was one
+        return records
 
     def _booked(self, position: Position, fill: Fill, bar: Bar) -> Record:
         order = fill.order
@@ -503,6 +532,8 @@ class Machine:
         }  # fmt: skip
         if len(order.legs) > 1:
             said["prices_cents"] = fill.prices_cents
+        if fill.residue_cents:
+            said["residue_cents"] = fill.residue_cents
         return Record(bar.ts if order.purpose == "expiry" else fill.ts, "fill", said)
 
     def _leftover(self, position: Position, order: Order, ts: int) -> list[Command]:

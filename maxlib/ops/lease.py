@@ -34,6 +34,9 @@ from maxlib.ops.process import Identity, fate, me
 _NS: Final = 1_000_000_000
 _LOCK_WAIT_S: Final = 0.25
 _LOCK_POLL_S: Final = 0.005
+_OPEN: Final[set[tuple[Path, int]]] = set()
+"""Leases that this process has and did not give back, by file and token. Any other of its own is free: a full
+disk may have kept it from saying so."""
 
 
 class Grant(Config):
@@ -59,9 +62,13 @@ class Grant(Config):
 
 
 class Refused(NamedTuple):
-    """Why the lease may not be had, kept or used: one sentence."""
+    """Why the lease may not be had, kept or used.
+
+    elsewhere : another process has it; else waiting may help
+    """
 
     sentence: str
+    elsewhere: bool = False
 
 
 class Lease:
@@ -74,6 +81,11 @@ class Lease:
         self._clock = clock
         self._lock = _Lock(path)
         self._lost: Refused | None = None
+
+    @property
+    def over(self) -> bool:
+        """It was found to have ended, and never stands again: acquire anew, and reconcile."""
+        return self._lost is not None
 
     @property
     def token(self) -> int:
@@ -126,6 +138,7 @@ class Lease:
             self._lost = Refused(f"{self._label()} was given back")
             self._lock.close(self._give_back)
         self._lock.close()
+        _OPEN.discard((self._path, self.token))
 
     def _give_back(self) -> None:
         if self._fenced() is None:
@@ -166,7 +179,8 @@ def acquire(
     """Take the lease on `account`, or say who has it.
 
     A lease is free if there is none, if it was given back, if its holder is dead, or if it ran out
-    and its holder is not sending this very moment.
+    and its holder is not sending this very moment. One that this process gave back is free also where
+    the disk did not take that.
 
     Parameters
     ----------
@@ -197,7 +211,7 @@ def acquire(
             except DataError as error:
                 return Refused(f"account {account}: {error}; remove it once no trader runs")
             here = me(clock)
-            if old is not None and (refused := _taken(old, here, clock)) is not None:
+            if old is not None and (refused := _taken(old, path, here, clock)) is not None:
                 return refused
             grant = _granted(
                 Grant(
@@ -212,6 +226,7 @@ def acquire(
                 int(ttl_s * _NS),
             )
             _write(path, grant)
+            _OPEN.add((path, grant.token))
     finally:
         lock.close()
     return Lease(path, grant, ttl_s, clock)
@@ -235,9 +250,9 @@ def read_grant(path: Path) -> Grant | None:
         raise DataError(f"{path} is not a lease") from None
 
 
-def _taken(old: Grant, here: Identity, clock: Clock) -> Refused | None:
-    what = fate(old.who, here)
-    if old.released or what == "dead":
+def _taken(old: Grant, path: Path, here: Identity, clock: Clock) -> Refused | None:
+    closed = old.who == here and (path, old.token) not in _OPEN
+    if old.released or closed or fate(old.who, here) == "dead":
         return None
     same_boot = old.who.boot_id == here.boot_id
     left = old.expires_boot_ns - clock.boot_ns() if same_boot else old.expires_wall_ns - clock.wall_ns()
@@ -246,7 +261,8 @@ def _taken(old: Grant, here: Identity, clock: Clock) -> Refused | None:
     place = "" if same_boot else f" on {old.who.host}"
     return Refused(
         f"account {old.account} has a trader already: process {old.who.pid}{place}, token {old.token}, "
-        f"whose lease runs {left / _NS:.0f} s more"
+        f"whose lease runs {left / _NS:.0f} s more",
+        elsewhere=old.who != here,
     )
 
 

@@ -213,8 +213,9 @@ class _Position:
         self.last = ts, body["spot"]
         if opening:  # a broker may fill an entry in parts
             self.first = self.first or (ts, body["spot"])
-            self.units += body["quantity"]
-            self.paid += body["price_cents"] * body["quantity"]
+            units = -body["quantity"] if body.get("undone") else body["quantity"]
+            self.units += units
+            self.paid += body["price_cents"] * units
 
     def closed(self, body: dict[str, Any], multiplier: int) -> PaperTrade:
         assert self.first is not None

@@ -29,7 +29,7 @@ class Ledger:
     def flow(self, fill: Fill) -> int:
         """Cash flow of a fill before fees, in cents: negative when money is paid."""
         paid = sum(leg.ratio * p for leg, p in zip(fill.order.legs, fill.prices_cents, strict=True))
-        return -paid * self.multiplier * fill.quantity
+        return -paid * self.multiplier * fill.quantity + fill.residue_cents
 
     def apply(self, fill: Fill) -> None:
         """Book a fill.

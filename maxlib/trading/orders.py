@@ -52,6 +52,7 @@ class Fill(NamedTuple):
 
     prices_cents : of each leg, per share
     slippage_cents : what the package cost against the middle of its quotes, per share of a unit
+    residue_cents : money received beyond that of the prices, where a broker's average is no whole cent
     """
 
     order: Order
@@ -62,6 +63,7 @@ class Fill(NamedTuple):
     spot: float
     modelled: bool
     slippage_cents: float = 0.0
+    residue_cents: int = 0
 
     @property
     def price_cents(self) -> int:

@@ -29,10 +29,11 @@ from maxlib.journal.store import read
 from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.market.calendar import to_ns
 from maxlib.market.instruments import instrument
-from maxlib.ops.lease import Lease, acquire
 from maxlib.options.desk import Desk, Market
 from maxlib.research import scenario
 from tests.app.test_paper import SHORT, busiest, command, wait_for, written
+from tests.ops.test_lease import HOLD, hear
+from tests.ops.test_lease import trader as other_trader
 
 EARLY = {**SHORT, "exits.force_close_minutes": 35, "risk.contracts": 3}
 
@@ -136,14 +137,14 @@ def kept(chosen: tuple[scenario.Scenario, str], faults: Faults | None = None) ->
     return Kept(desk, to_ns(day, 4 * 60), machine.risk.account_usd * 100, faults=faults)
 
 
-def at(account: Kept, leases: Path | None = None) -> Broker:
+def at(account: Kept, leases: Path | None = None, lease_s: float = 30.0) -> Broker:
     """A broker that connects to this account."""
 
     def connect(trader: Trader, desk: Journals, clock: Any, since: int) -> Account:
         assert isinstance(trader.shell, BrokerShell)
         made = Courier(
             trader.shell, desk, account.server.config(), FAKE_KEYS, clock=clock, since=since,
-            lease_folder=leases, courier=CourierConfig(poll_s=0.05),
+            lease_folder=leases, courier=CourierConfig(poll_s=0.05, lease_s=lease_s),
         )  # fmt: skip
         return Account(made, account)
 
@@ -208,12 +209,11 @@ def test_one_trader_an_account_whatever_their_folders(
     chosen: tuple[scenario.Scenario, str], tmp_path: Path
 ) -> None:
     account, folder = kept(chosen), tmp_path / "leases"
-    lease = acquire(folder / "alpaca-PA0FAKE.json", "alpaca-PA0FAKE")
-    assert isinstance(lease, Lease)
     try:
-        with pytest.raises(ConfigError, match=r"alpaca-PA0FAKE has a trader already: process \d+, token 1"):
-            traded(chosen, tmp_path / "second", at(account, folder))
-        lease.release()
+        with other_trader(folder / "alpaca-PA0FAKE.json", HOLD) as other:
+            assert hear(other) == "1"
+            with pytest.raises(ConfigError, match=rf"has a trader already: process {other.pid}, token 1"):
+                traded(chosen, tmp_path / "second", at(account, folder))
         trader = traded(chosen, tmp_path / "third", at(account, folder))
     finally:
         account.end()

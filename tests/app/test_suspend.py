@@ -17,8 +17,10 @@ from maxlib.app.venues import Open
 from maxlib.engine.live import LiveSession
 from maxlib.journal.chain import Entry
 from maxlib.journal.store import read
+from maxlib.ops import lease
 from maxlib.ops.heartbeat import Heart
 from maxlib.research import scenario
+from tests.app.test_brokers import agreed, at, kept
 from tests.app.test_paper import SHORT, busiest, decisions, traded, without_ids
 from tests.chaos.kill_sweep import scratch
 from tests.ops.fakes import NS, FakeClock
@@ -60,6 +62,7 @@ def disturbed(
     """A day in which the clocks do that before the bar that ends at `at` is taken."""
     clock = FakeClock()
     monkeypatch.setattr(paper, "Heart", lambda path: Heart(path, clock=clock))
+    monkeypatch.setattr(lease, "Clock", lambda: clock)
     trader = PaperTrader(day[0], folder, day=day[1], speed=0, venue=venue, broker=broker)
     real, before = LiveSession.bar, at - 60 * NS
 
@@ -145,6 +148,24 @@ def test_row_26_the_account_is_compared_again_before_anybody_enters(
     after = said[said.index("slept") :]
     assert after[: after.index("well")].count("compared") >= 1
     assert said.count("CLOCK_JUMP") == 1
+
+
+def test_row_26_a_lease_that_ran_out_meanwhile_is_had_again_and_what_is_open_leaves(
+    day: tuple[scenario.Scenario, str], whole: list[Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exits = next(e.ts for e in whole if e.kind == "order" and json.loads(e.body)["purpose"] != "open")
+    account = kept(day)
+
+    broker = at(account, tmp_path / "leases", lease_s=600.0)
+    try:
+        trader = disturbed(day, tmp_path, monkeypatch, exits, slept, venues.tape, broker)
+    finally:
+        account.end()
+    tokens = [body["token"] for _, body in bodies(tmp_path, "broker") if body["what"] == "lease"]
+    assert tokens == [1, 2]
+    assert not bodies(tmp_path, "rejected")
+    agreed(trader, account)
+    assert trader.trader.finished
 
 
 def test_a_tape_sleeps_with_the_machine(

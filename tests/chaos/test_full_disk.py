@@ -23,13 +23,16 @@ from maxlib.app import brokers, paper, venues
 from maxlib.app.brokers import SIMULATED, Broker
 from maxlib.app.paper import PaperTrader
 from maxlib.app.venues import Open
+from maxlib.core.errors import DataError
 from maxlib.engine import trader as engine
 from maxlib.engine.shell import Shell
 from maxlib.execution.alpaca.rest import Alpaca
 from maxlib.journal.chain import Entry, verify
 from maxlib.journal.errors import StopTradingError
 from maxlib.journal.store import read
+from maxlib.ops import lease
 from maxlib.research import scenario
+from tests.app.test_brokers import agreed, at, kept
 from tests.app.test_paper import SHORT, address, busiest, command, decisions, traded, wait_for, written
 from tests.chaos.kill_sweep import scratch
 from tests.chaos.power_loss import RecordedJournal
@@ -236,6 +239,44 @@ def test_row_15_over_a_feed_and_a_broker_each_order_is_filled_once(
     assert len(submitted) == len(set(submitted)) > 0
     assert set(Counter(body["order"] for body in bodies(entries, "fill")).values()) == {1}
     assert not bodies(entries, "stray")
+
+
+def test_row_15_over_a_feed_the_first_minute_that_the_disk_did_not_take_is_asked_for_again(
+    day: tuple[scenario.Scenario, str], whole: list[Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FullDisk(0, 1)
+    with on(disk, tmp_path, monkeypatch):
+        trade(day, tmp_path, disk, partial(venues.fake, missed_minutes=0))
+    entries = read(tmp_path / "journal.sqlite")
+    assert disk.met == 1
+    assert [e.ts for e in entries if e.kind == "bar"] == [e.ts for e in whole if e.kind == "bar"]
+    assert not bodies(entries, "gap")
+
+
+def test_row_15_a_lease_that_the_full_disk_kept_from_being_given_back_is_had_again_at_once(
+    day: tuple[scenario.Scenario, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, account, write = FullDisk(150, 3), kept(day), lease.write_atomic
+    kept_back = 0
+
+    def full(path: Path, content: str) -> None:
+        nonlocal kept_back
+        if 0 < disk.met < 3:
+            kept_back += 1
+            raise DataError(f"{path} cannot be written: No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(lease, "write_atomic", full)
+    try:
+        with on(disk, tmp_path / "day", monkeypatch):
+            trader = trade(day, tmp_path / "day", disk, broker=at(account, tmp_path / "leases"))
+    finally:
+        account.end()
+    assert kept_back > 0
+    said = bodies(read(tmp_path / "day" / "journal.sqlite"), "broker")
+    assert [body["token"] for body in said if body["what"] == "lease"] == [1, 2]
+    assert trader.trader.finished
+    agreed(trader, account)
 
 
 @pytest.mark.parametrize("error", [apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_WRITE])

@@ -15,6 +15,7 @@ from maxlib.execution.alpaca.books import (
     Correction,
     ExternalTagged,
     FillImported,
+    FillTakenBack,
     PositionAdopted,
     StateMoved,
 )
@@ -175,6 +176,123 @@ def test_a_fill_of_an_order_that_had_ended_is_kept_and_bars_entries_until_somebo
     assert day.shell.machine.broker is None
 
 
+def leaving(day: Day) -> Tracked:
+    """The exit of four units bought at 1.00, which the broker canceled."""
+    entered(day)
+    day.until("10:03")
+    (first,) = day.shell.outbox
+    day.trader.sending(first.order.id, day.now)
+    day.said(day.moved(first, "CANCELED"))
+    return first
+
+
+@pytest.mark.parametrize("decided", [False, True], ids=["before its repeat", "the repeat waits to be sent"])
+def test_an_exit_that_fills_after_its_cancel_leaves_its_position_and_is_not_repeated(
+    day: Day, decided: bool
+) -> None:
+    start = day.shell.machine.ledger.cash_cents
+    first = leaving(day)
+    if decided:
+        day.until("10:04")
+        assert len(day.shell.outbox) == 1
+    day.said(day.filled(first, 4, 36_000, late=True))
+    machine = day.shell.machine
+    assert (machine.positions, machine.ledger.held, day.shell.books.positions) == ({}, {}, {})
+    assert machine.ledger.cash_cents == start - 40_000 + 36_000 - 8 * 65
+    assert machine.trades[0].pnl_cents == -4_000 - 8 * 65
+    assert (day.shell.outbox, day.entries("stray"), machine.broker) == ([], [], None)
+    day.restart()
+    day.until("10:30")
+    assert [t.order.purpose for t in day.shell.outbox] == ["open"], "the next signal's, and nothing else"
+
+
+@pytest.mark.parametrize("decided", [False, True], ids=["before its repeat", "the repeat waits to be sent"])
+def test_a_part_that_fills_after_the_cancel_is_taken_off_what_is_left_to_do(day: Day, decided: bool) -> None:
+    first = leaving(day)
+    if decided:
+        day.until("10:04")
+    day.said(day.filled(first, 3, 27_000, late=True))
+    day.restart()
+    day.until("10:05")
+    (last,) = day.shell.outbox
+    assert (last.order.side, last.order.quantity) == ("sell", 1)
+    day.said(day.filled(last, 1, 9_000), day.moved(last, "FILLED"))
+    assert day.shell.machine.trades[0].pnl_cents == -4_000 - 8 * 65
+    assert (day.shell.machine.ledger.held, day.shell.books.positions) == ({}, {})
+
+
+@pytest.mark.parametrize(("units", "then"), [(4, "CANCELED"), (3, "CANCELED"), (3, "FILLED")])
+def test_a_repeat_that_is_out_already_is_to_be_taken_back_and_bars_entries(
+    day: Day, units: int, then: State
+) -> None:
+    first = leaving(day)
+    day.until("10:04")
+    (repeat,) = day.shell.outbox
+    day.trader.sending(repeat.order.id, day.now)
+    day.said(day.moved(repeat, "WORKING"))
+    assert not day.shell.surplus(repeat)
+    day.said(day.filled(first, units, 9_000 * units, late=True))
+    machine = day.shell.machine
+    assert sum(machine.ledger.held.values()) == 4 - units
+    assert day.shell.surplus(repeat)
+    assert machine.broker == Denial("BROKER_DIFFERS", 0, 1)
+    if then == "FILLED":  # all four again, of which one was there: the account is short of three
+        day.said(day.filled(repeat, 4, 36_000))
+    day.said(day.moved(repeat, then))
+    day.until("10:06")
+    asked = [t.order.quantity for t in day.shell.outbox]
+    assert asked == ([1] if (units, then) == (3, "CANCELED") else [])
+    assert [stray["units"] for stray in day.entries("stray")] == ([3] if then == "FILLED" else [])
+    assert sum(machine.ledger.held.values()) == (1 if asked else 0)
+    day.restart()
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["while it is held", "while its exit waits to be sent"])
+def test_a_fill_that_is_taken_back_makes_the_position_smaller_and_exits_ask_for_no_more(
+    day: Day, asked: bool
+) -> None:
+    start = day.shell.machine.ledger.cash_cents
+    tracked = entered(day)
+    day.until("10:03" if asked else "09:50")
+    assert len(day.shell.outbox) == asked
+    day.said(FillTakenBack(tracked.order.id, 1, (10_000,)))
+    machine = day.shell.machine
+    assert (machine.positions[1].quantity, sum(machine.ledger.held.values())) == (3, 3)
+    assert machine.positions[1].paid_cents == 30_000
+    assert machine.ledger.cash_cents == start - 30_000 - 4 * 65, "commission stays paid"
+    told = day.entries("fill")[-1]
+    assert (told["side"], told["quantity"], told["price_cents"], told["undone"]) == ("sell", 1, 100, True)
+    day.restart()
+    day.until("10:05")
+    (last,) = day.shell.outbox
+    assert last.order.quantity == 3
+    day.said(day.filled(last, 3, 27_000), day.moved(last, "FILLED"))
+    assert day.shell.machine.trades[0].pnl_cents == -3_000 - 7 * 65
+    assert (day.shell.machine.ledger.held, day.shell.books.positions) == ({}, {})
+
+
+def test_an_entry_that_is_taken_back_whole_was_no_trade(day: Day) -> None:
+    start = day.shell.machine.ledger.cash_cents
+    tracked = entered(day)
+    day.said(FillTakenBack(tracked.order.id, 4, (40_000,)))
+    machine = day.shell.machine
+    assert (machine.positions, machine.trades, machine.ledger.held) == ({}, [], {})
+    assert machine.ledger.cash_cents == start - 4 * 65
+    day.restart()
+
+
+def test_what_a_person_cleared_is_remembered_over_a_restart(day: Day) -> None:
+    said = Blocked("OVERFILL", "order o: the broker filled 5 units of 4")
+    day.said(said)
+    day.trader.command("clear", day.now, "sold by hand")
+    day.restart()
+    assert day.shell.machine.broker is None
+    assert day.shell.books.news([said]) == ()
+    day.until("10:10")  # past a snapshot
+    day.restart()
+    assert day.shell.books.news([said]) == ()
+
+
 def test_a_broker_that_cannot_be_heard_lets_nobody_enter_and_a_restart_remembers_it(tmp_path: Path) -> None:
     day = Day(tmp_path)
     day.trader.connection(Denial("BROKER_DOWN", 0.0, 3.5), 1, "down")
@@ -194,6 +312,26 @@ def test_what_was_sent_before_a_kill_is_not_sent_again_and_what_was_not_is(day: 
     assert (day.shell.outbox, day.shell.books.orders[tracked.order.id].sent_at) == ([], day.now)
     day.restart()
     assert day.shell.outbox == []
+
+
+def test_after_a_restart_from_a_snapshot_the_outbox_is_still_oldest_first(tmp_path: Path) -> None:
+    bars = Market().flat("09:30", "10:30", 500.0)
+    for minute in ("09:40", "09:41", "09:42", "09:43", "09:44"):
+        bars = bars.signal(minute, LONG)
+    made = config(risk={"contracts": 1, "max_positions": 5})
+
+    def outbox(first: int, last: int) -> list[int]:
+        one = Trader(tmp_path, strategy(), made, run="b", identity={}, simulated=True, fills="broker")
+        for i in range(first, last):
+            one.bar(bars.bars[i : i + 1])
+        if not last:
+            assert one.recovery.snapshot > 0
+        one.close()
+        assert isinstance(one.shell, BrokerShell)
+        return [tracked.order.trade for tracked in one.shell.outbox]
+
+    assert outbox(0, 30) == [1, 2, 3, 4, 5]
+    assert outbox(0, 0) == [1, 2, 3, 4, 5]
 
 
 def test_snapshot_and_journal_alone_come_to_the_same_state(tmp_path: Path) -> None:
@@ -222,6 +360,7 @@ def test_the_day_ends_with_what_is_open_still_open(day: Day) -> None:
 EXECUTION = Execution("b:0-2", "o", 5, 0, 2, (100, 200), "v")
 SAID: list[Correction] = [
     FillImported(EXECUTION, late=True),
+    FillTakenBack("o", 2, (100, 200)),
     StateMoved("o", "INTENT", "WORKING", "b", ("l1", "l2"), 7, "new"),
     ExternalTagged("b", "c", "1 × +1 QQQ"),
     PositionAdopted("QQQ251120C00600000", Decimal(-2), Decimal("0.5")),

@@ -113,6 +113,22 @@ def test_tokens_rise_over_release_expiry_and_a_lost_file(tmp_path: Path) -> None
     assert tokens == [1, 2, 3, 4, 5, 6]
 
 
+def test_what_this_process_gave_back_is_free_though_a_full_disk_did_not_take_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: str) -> None:
+        raise DataError(f"{path} cannot be written: No space left on device")
+
+    lease = had(acquire(tmp_path / "lease.json", "alpha"))
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_atomic", full)
+        lease.release()
+    grant = read_grant(tmp_path / "lease.json")
+    assert grant is not None
+    assert not grant.released
+    assert had(acquire(tmp_path / "lease.json", "alpha")).token == 2
+
+
 def test_renewal_moves_the_expiry_but_not_the_token(tmp_path: Path) -> None:
     clock = FakeClock()
     lease = had(acquire(tmp_path / "lease.json", "alpha", clock=clock))
@@ -274,7 +290,10 @@ def test_a_second_process_is_refused_until_kill_9_frees_the_account(tmp_path: Pa
     path = tmp_path / "lease.json"
     with trader(path, HOLD) as first:
         assert hear(first) == "1"
-        assert f"process {first.pid}, token 1" in refused(acquire(path, "alpha"))
+        no = acquire(path, "alpha")
+        assert f"process {first.pid}, token 1" in refused(no)
+        assert isinstance(no, Refused)
+        assert no.elsewhere
         first.kill()
         os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)
         assert had(acquire(path, "alpha")).token == 2  # at once, 60 s before it would run out

@@ -5,10 +5,10 @@ A correction is journaled and then applied. Nothing else changes the books.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from maxlib.core.errors import InvariantError
 from maxlib.execution.alpaca.orders import LEGAL, Execution, State, Tracked
@@ -26,11 +26,23 @@ BlockCode = Literal[
 ]
 
 
+_LASTING: Final = frozenset({"OVERFILL", "FILL_TAKEN_BACK", "VANISHED", "UNEVEN_LEGS"})
+"""What stays so at the broker; the others are events, and each of them blocks anew."""
+
+
 class FillImported(NamedTuple):
     """Book this execution, once. `late`: the order counted as ended."""
 
     execution: Execution
     late: bool
+
+
+class FillTakenBack(NamedTuple):
+    """Units that were booked are no fill after all: so many fewer, and so much less money of each leg."""
+
+    order_id: str
+    units: int
+    values_cents: tuple[int, ...]
 
 
 class StateMoved(NamedTuple):
@@ -75,7 +87,9 @@ class QueryNeeded(NamedTuple):
     why: str
 
 
-Correction = FillImported | StateMoved | ExternalTagged | PositionAdopted | Blocked | QueryNeeded
+Correction = (
+    FillImported | FillTakenBack | StateMoved | ExternalTagged | PositionAdopted | Blocked | QueryNeeded
+)
 
 
 @dataclass(frozen=True)
@@ -88,12 +102,23 @@ class Local:
     positions : contracts or shares by symbol, below 0 short, none of 0
     external : broker ids of orders that are not ours
     blocks : what has been found and not been cleared by a person
+    cleared : of what a person has cleared, that which every picture shows again
     """
 
     orders: Mapping[str, Tracked] = field(default_factory=dict)
     positions: Mapping[str, Decimal] = field(default_factory=dict)
     external: frozenset[str] = frozenset()
     blocks: frozenset[Blocked] = frozenset()
+    cleared: frozenset[Blocked] = frozenset()
+
+    def news(self, found: Iterable[Correction]) -> tuple[Correction, ...]:
+        """Without the blocks that are known, or that a person has cleared, until their figures change."""
+        return tuple(c for c in found if c not in self.blocks and c not in self.cleared)
+
+    def clear(self) -> Local:
+        """A person has looked at all that blocks."""
+        lasting = {block for block in self.blocks if block.code in _LASTING}
+        return replace(self, blocks=frozenset(), cleared=self.cleared | lasting)
 
     @property
     def settled(self) -> bool:
@@ -112,6 +137,17 @@ def apply(local: Local, correction: Correction) -> Local:
     match correction:
         case FillImported(execution, _):
             return _with_fill(local, execution)
+        case FillTakenBack(order_id, units, less):
+            tracked = local.orders[order_id]
+            if not 1 <= units <= tracked.filled:
+                raise InvariantError(
+                    f"order {order_id} has {tracked.filled} units booked, and {units} cannot be taken back"
+                )
+            positions = dict(local.positions)
+            book(positions, tracked, -units)
+            values = tuple(then - gone for then, gone in zip(tracked.values, less, strict=True))
+            booked = tracked._replace(filled=tracked.filled - units, values=values)
+            return replace(local, orders={**local.orders, order_id: booked}, positions=positions)
         case StateMoved(order_id, state, to):
             tracked = local.orders[order_id]
             if tracked.state != state or (to != state and to not in LEGAL[state]):

@@ -231,12 +231,12 @@ def filled_so_far(tracked: Tracked, seen: BrokerOrder) -> tuple[int, tuple[int, 
 def fills(
     order: Order, made: Execution, fee_cents: int, spot: float, multiplier: int = 100
 ) -> tuple[Fill, ...]:
-    """An execution as fills of the ledger, which knows whole cents only.
+    """An execution as fills of the ledger, which knows prices of whole cents only.
 
-    An average that is no whole cent is split into units at the cent below and at the cent above, so that
-    the ledger's cash is the broker's. The one exception is an average that does not come out even over the
-    two or more contracts of a leg within one unit: there the ledger is worse off, by less than a cent a
-    share of that leg. The fee goes with the first fill.
+    An average that is no whole cent is split into units at the cent below and at the cent above. Where it
+    does not come out even over the two or more contracts of a leg within one unit, the price is the cent
+    that is worse for us, and the first fill says how much more there was. So the ledger's cash is the
+    broker's. The fee goes with the first fill, too.
 
     Parameters
     ----------
@@ -255,4 +255,8 @@ def fills(
     for prices in sorted(set(units)):
         fee = 0 if out else fee_cents
         out.append(Fill(order, made.ts, units.count(prices), prices, fee, spot, modelled=False))
-    return tuple(out)
+    residue = sum(
+        leg.ratio * total * multiplier - (value if leg.ratio > 0 else -value)
+        for leg, total, value in zip(order.legs, totals, made.values_cents, strict=True)
+    )
+    return out[0]._replace(residue_cents=residue), *out[1:]

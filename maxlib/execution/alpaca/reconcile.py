@@ -17,6 +17,7 @@ from maxlib.execution.alpaca.books import (
     Correction,
     ExternalTagged,
     FillImported,
+    FillTakenBack,
     Local,
     PositionAdopted,
     QueryNeeded,
@@ -91,7 +92,7 @@ def hear(local: Local, update: TradeUpdate) -> tuple[Correction, ...]:
     tracked = local.orders.get(seen.client_id)
     if tracked is not None:
         found = heard(tracked, seen, venue_id=update.execution_id, at=update.at)
-        return tuple(c for c in found if c not in local.blocks)
+        return local.news(found)
     if seen.id in local.external:
         return ()
     symbols = {leg.symbol for leg in seen.legs}
@@ -119,10 +120,22 @@ def heard(tracked: Tracked, seen: BrokerOrder, *, venue_id: str = "", at: int = 
     units, values = so_far
     if units < tracked.filled or (units == tracked.filled and seen.updated_at < tracked.updated_at):
         if units < tracked.filled and seen.updated_at > tracked.updated_at:
-            what = f"order {order.id}: {tracked.filled} units are booked, the broker now says {units}"
-            return (Blocked("FILL_TAKEN_BACK", what),)
+            return tuple(_taken_back(tracked, seen, units, values))
         return ()  # overtaken by what is booked already
     return tuple(_taken_in(tracked, seen, units, values, venue_id, at or seen.updated_at))
+
+
+def _taken_back(
+    tracked: Tracked, seen: BrokerOrder, units: int, values: tuple[int, ...]
+) -> Iterator[Correction]:
+    name = tracked.order.id
+    what = f"order {name}: {tracked.filled} units are booked, the broker now says {units}"
+    yield Blocked("FILL_TAKEN_BACK", what)
+    less = tuple(then - now for then, now in zip(tracked.values, values, strict=True))
+    if min(less) >= 0:
+        yield FillTakenBack(name, tracked.filled - units, less)
+        fewer = tracked._replace(filled=units, values=values)
+        yield from _taken_in(fewer, seen, units, values, "", seen.updated_at)
 
 
 def _taken_in(
@@ -171,8 +184,8 @@ def reconcile(
     Returns
     -------
     tuple of Correction
-        In the order in which they are to be applied; () = the books agree. A `Blocked` that is already
-        among `local.blocks` is not repeated.
+        In the order in which they are to be applied; () = the books agree. A `Blocked` that is known, or
+        was cleared, is not repeated (`Local.news`).
     """
     found: list[Correction] = []
     by_client = {seen.client_id: seen for seen in remote.orders}
@@ -193,6 +206,8 @@ def reconcile(
         for answer in answers:
             if isinstance(answer, FillImported):
                 book(positions, tracked, answer.execution.units)
+            if isinstance(answer, FillTakenBack):
+                book(positions, tracked, -answer.units)
             if isinstance(answer, QueryNeeded):
                 vague |= {leg.contract.name for leg in tracked.order.legs}
         found += answers
@@ -206,7 +221,7 @@ def reconcile(
         # What has expired is gone from here at once, and from the broker some time before the next day.
         gone = {name for name in {*positions, *remote.positions} if _expired(name, remote.taken_at)}
         found += _positions(positions, remote.positions, vague | gone, adopt=adopt)
-    return tuple(c for c in found if c not in local.blocks)
+    return local.news(found)
 
 
 def _tag(seen: BrokerOrder) -> ExternalTagged:

@@ -156,9 +156,29 @@ def test_average_of_a_third_of_a_cent_is_split_into_whole_cents() -> None:
     assert not any(f.modelled for f in split)
 
 
-def test_uneven_contracts_of_one_unit_are_booked_against_us_by_less_than_a_cent() -> None:
-    # A body of 2 contracts, sold at 95 and 96: the ledger knows one price for both, and takes 95.
+def test_uneven_contracts_of_one_unit_are_booked_to_the_cent() -> None:
+    # A body of 2 contracts, sold at 95 and 96: the fill has one price for both, and a dollar beyond it.
     made = Execution("e", "x", 5, 0, 1, (10_400, 19_100, 9_400))
     (fill,) = fills(order(FLY, 1, "x"), made, 0, 600.0)
-    assert fill.prices_cents == (104, 95, 94)
+    assert (fill.prices_cents, fill.residue_cents) == ((104, 95, 94), 100)
     assert Decimal(fill.price_cents) == 8
+    ledger = Ledger(0, 100)
+    ledger.apply(fill)
+    assert ledger.cash_cents == 19_100 - 10_400 - 9_400
+
+
+@given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=1, max_size=5), st.booleans())
+def test_whatever_the_contracts_of_a_body_cost_the_ledgers_cash_is_the_brokers(
+    bodies: list[tuple[int, int]], leaves: bool
+) -> None:
+    units = len(bodies)
+    legs = reverse(FLY) if leaves else FLY
+    values = (20_000 * units, sum(map(sum, bodies)) * 100, 10_000 * units)
+    ledger = Ledger(0, 100)
+    if leaves:
+        ledger.held = {leg.contract: leg.ratio * units for leg in FLY}
+    for fill in fills(order(legs, units, "x"), Execution("e", "x", 5, 0, units, values), 0, 600.0):
+        assert fill.residue_cents >= 0
+        ledger.apply(fill)
+    paid = values[0] - values[1] + values[2]
+    assert ledger.cash_cents == (paid if leaves else -paid)

@@ -13,6 +13,7 @@ from maxlib.execution.alpaca.books import (
     Blocked,
     ExternalTagged,
     FillImported,
+    FillTakenBack,
     Local,
     PositionAdopted,
     QueryNeeded,
@@ -188,10 +189,44 @@ def test_what_should_not_happen_blocks(word: BrokerOrder, state: State, codes: l
     assert books.orders["ours"].state == end
 
 
-def test_fill_that_is_taken_back_blocks_and_books_nothing() -> None:
+def test_fill_that_is_taken_back_blocks_and_is_taken_off_the_books_once() -> None:
     booked = tracked()._replace(filled=2, values=(20_800, 38_000, 18_800), updated_at=SENT + 5)
-    assert kinds(heard(booked, seen(1, "partially_filled", 9))) == ["FILL_TAKEN_BACK"]
+    word = seen(1, "partially_filled", 9)  # 1.04, 2 × 0.95 and 0.94
+    books = local(booked)
+    for correction in (found := heard(booked, word)):
+        books = apply(books, correction)
+    assert kinds(found) == ["FILL_TAKEN_BACK", "FillTakenBack", "StateMoved"]
+    assert (books.orders["ours"].filled, books.orders["ours"].values) == (1, (10_400, 19_000, 9_400))
+    assert books.positions == {leg.contract.name: Decimal(-leg.ratio) for leg in booked.order.legs}, "from 0"
+    assert heard(books.orders["ours"], word) == ()
     assert heard(booked, seen(1, "partially_filled", 3)) == ()  # only overtaken
+    dearer = booked._replace(values=(10_000, 38_000, 18_800))  # a leg cost more with fewer units
+    assert kinds(heard(dearer, word)) == ["FILL_TAKEN_BACK"]
+    with pytest.raises(InvariantError, match="2 units booked, and 3 cannot be taken back"):
+        apply(local(booked), FillTakenBack("ours", 3, (0, 0, 0)))
+
+
+def test_what_was_cleared_is_not_found_again_until_its_figures_change() -> None:
+    full = tracked(LONG, state="FILLED")._replace(
+        filled=3, values=(31_200,), broker_id="id-ours", updated_at=SENT + 9
+    )
+
+    def picture(units: int) -> Remote:
+        word = seen(units, "filled", 9, legs=LONG, prices=("1.04",))
+        return Remote((word,), {LONG[0].contract.name: Decimal(units)}, frozenset(), True, SENT + 10)
+
+    books = local(full)
+    for units, codes in (
+        (4, ["OVERFILL", "PositionAdopted", "POSITION_MISMATCH"]),
+        (4, []),
+        (5, ["OVERFILL"]),
+    ):
+        found = reconcile(books, picture(units), lost_after_ns=PATIENCE)
+        assert kinds(found)[: len(codes) or None] == codes
+        for correction in found:
+            books = apply(books, correction)
+        assert bool(books.blocks) is bool(codes)
+        books = books.clear()
 
 
 @pytest.mark.parametrize(
