@@ -31,6 +31,7 @@ from maxlib.data.vix import read_vix
 from maxlib.data.waiting import Clock, SystemClock
 from maxlib.engine.backtest import Rows
 from maxlib.engine.live import Venue, label_of
+from maxlib.engine.machine import MachineConfig
 from maxlib.engine.replay import session_days, span
 from maxlib.engine.shell import VOLATILITY
 from maxlib.engine.trader import Quotes
@@ -196,6 +197,7 @@ def massive(
     now = clock or SystemClock()
     if speed is not None:
         raise ConfigError(f"--speed {speed:g}: a live market has its own; leave it out")
+    check_guard(scenario.machine, "--venue massive")
     key = key_from_environment(environment)
     today = new_york(now.utc_ns() - (int(DELAY_S * 1e9) if config.delayed else 0)).date()
     hours = session(today)
@@ -264,6 +266,25 @@ def label_of_venue(name: str, scenario: Scenario, *, delayed: bool = False) -> V
     if name == "massive":
         return "DELAYED" if delayed else "PAPER"
     return label_of(load_tape(scenario.data).simulated)
+
+
+def check_guard(config: MachineConfig, path: str) -> None:
+    """Refuse a live path without a guard: nothing but the review of `risk` would stand before an order.
+
+    Parameters
+    ----------
+    path : the option that makes it one
+
+    Raises
+    ------
+    ConfigError
+        If there is no guard.
+    """
+    if config.guard is None:
+        raise ConfigError(
+            f"{path}: the scenario's guard is off, and a live path wants one; "
+            "take paper_qqq, or turn it on with -p guard.book=conservative"
+        )
 
 
 def check_speed(speed: float) -> float:

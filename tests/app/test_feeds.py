@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from maxlib.app import venues
+from maxlib.app.commands.way import Way
 from maxlib.app.fake_source import MarketClock
 from maxlib.app.feeds import Condition, FeedConfig, Gap, Minute, StreamFeed
 from maxlib.app.paper import PaperTrader
@@ -35,6 +36,7 @@ from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.market.calendar import new_york
 from maxlib.ops.backends import Memory
 from maxlib.research import scenario
+from maxlib.risk.guard import GuardConfig
 from tests.app.test_alerts import told as telling
 from tests.app.test_paper import SHORT, busiest, command, decisions, wait_for, without_ids, written
 from tests.chaos.kill_sweep import scratch
@@ -386,8 +388,14 @@ class Desk:
         return partial(venues.massive, settings=settings, clock=MarketClock(self.clock), environment=key)
 
 
+def guarded(chosen: scenario.Scenario) -> scenario.Scenario:
+    """With a guard, which a live path wants, and which says nothing on a day like these."""
+    return chosen.model_copy(update={"guard": GuardConfig(regimes=None)})
+
+
 def test_massive_is_warmed_over_rest_and_goes_on_over_its_stream(simulated: Any, tmp_path: Path) -> None:
     chosen, day, _ = simulated
+    chosen = guarded(chosen)
     tape = tape_of(chosen, day)
     desk = Desk(chosen, day, 400)
 
@@ -434,6 +442,7 @@ def test_what_a_live_market_cannot_do_is_one_sentence(
     given: dict[str, Any], sentence: str, simulated: Any, tmp_path: Path
 ) -> None:
     chosen, day, _ = simulated
+    chosen = guarded(chosen)
     start = int(tape_of(chosen, day)["ts"][0])
     now = VirtualClock(start + given.pop("hours", 0) * 60 * MINUTE)
     environment = given.pop("environment", {"MASSIVE_API_KEY": "k"})
@@ -444,6 +453,19 @@ def test_what_a_live_market_cannot_do_is_one_sentence(
             clock=MarketClock(now), environment=environment,
         )  # fmt: skip
     assert not (tmp_path / "none").exists()
+
+
+def test_a_live_market_without_a_guard_is_refused_before_anybody_is_asked(
+    simulated: Any, tmp_path: Path
+) -> None:
+    chosen, _, _ = simulated
+    said = r"--venue massive: the scenario's guard is off.*-p guard.book=conservative"
+    with pytest.raises(ConfigError, match=said):
+        venues.massive(chosen, tmp_path, "", None, environment={})
+    with pytest.raises(ConfigError, match=said):
+        Way("massive").checked("demo_normal")
+    Way("massive").checked("paper_qqq")
+    Way("massive", overrides=["guard.book=conservative"]).checked("demo_normal")
 
 
 def test_delayed_is_said_and_only_massive_can_be() -> None:
