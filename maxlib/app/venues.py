@@ -151,11 +151,14 @@ def fake(
     """
     date = _date(scenario, folder, day, speed, "-fake")
     bars, symbol = date.bars, scenario.machine.symbol
+    found = [
+        _written(date.folder)
+    ]  # of this start: the trader is going to open the journal, which touches it
 
     def missed() -> int:
         if missed_minutes is not None:
             return missed_minutes * NS_PER_MINUTE
-        away = time.time() - (date.folder / "journal.sqlite").stat().st_mtime
+        away = time.time() - (found.pop() if found else _written(date.folder))
         return int(max(0.0, away) * date.speed * 1e9)
 
     live = quotes == "live"
@@ -300,6 +303,12 @@ def first_entry(folder: Path) -> dict[str, Any] | None:
     begun = path.exists() and path.stat().st_size > 0
     entries = read(path) if begun else []
     return json.loads(entries[0].body) if entries else None
+
+
+def _written(folder: Path) -> float:
+    """When the journal was written to last, seconds since 1970; what is not checkpointed is in the -wal."""
+    files = [folder / f"journal.sqlite{end}" for end in ("", "-wal")]
+    return max((file.stat().st_mtime for file in files if file.exists()), default=time.time())
 
 
 def _vix_of(scenario: Scenario) -> NDArray[np.void] | None:

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -366,6 +367,24 @@ def test_at_a_speed_the_market_does_not_wait_for_a_trader_that_was_away(
 
 
 # --- the vendor
+
+
+def test_a_market_that_went_on_while_no_trader_ran_has_gone_on_by_the_time_of_the_last_write(
+    simulated: Any, tmp_path: Path
+) -> None:
+    chosen, day, _ = simulated
+    venue = partial(venues.fake, missed_minutes=None)
+    first = PaperTrader(chosen, tmp_path, day=day, speed=60, venue=venue)
+    first.session.bar(tape_of(chosen, day)[:1])
+    first.trader.close()
+    for file in tmp_path.glob("journal.sqlite*"):
+        os.utime(file, (time.time() - 100.0,) * 2)
+    second = PaperTrader(chosen, tmp_path, day=day, speed=60, venue=venue)
+    second.trader.process(None, second.feed.clock, "a write of this start")
+    assert isinstance(second.feed, StreamFeed)
+    missed = second.feed.source._missed() / MINUTE  # type: ignore[attr-defined]
+    second.trader.close()
+    assert 100.0 <= missed < 160.0, "100 s at 60 times market speed, and what this start took"
 
 
 class Desk:
