@@ -8,6 +8,7 @@ import contextlib
 import datetime as dt
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -374,13 +375,13 @@ def test_a_market_that_went_on_while_no_trader_ran_has_gone_on_by_the_time_of_th
 ) -> None:
     chosen, day, _ = simulated
     venue = partial(venues.fake, missed_minutes=None)
-    first = PaperTrader(chosen, tmp_path, day=day, speed=60, venue=venue)
+    first = PaperTrader(chosen, tmp_path / "first", day=day, speed=60, venue=venue)
     first.session.bar(tape_of(chosen, day)[:1])
+    killed = shutil.copytree(tmp_path / "first", tmp_path / "killed")  # as a kill leaves it
     first.trader.close()
-    for file in tmp_path.glob("journal.sqlite*"):
-        os.utime(file, (time.time() - 100.0,) * 2)
-    second = PaperTrader(chosen, tmp_path, day=day, speed=60, venue=venue)
-    second.trader.process(None, second.feed.clock, "a write of this start")
+    for age, file in ((900.0, "journal.sqlite"), (100.0, "journal.sqlite-wal")):
+        os.utime(killed / file, (time.time() - age,) * 2)
+    second = PaperTrader(chosen, killed, day=day, speed=60, venue=venue)
     assert isinstance(second.feed, StreamFeed)
     missed = second.feed.source._missed() / MINUTE  # type: ignore[attr-defined]
     second.trader.close()
