@@ -68,3 +68,7 @@ def main(argv: list[str] | None = None) -> None:
         kind = type(error).__name__
         print(f"maxtrader: unexpected {kind}: {error}; --verbose shows where", file=sys.stderr)
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,8 @@
 """The command line: results in files, errors in one sentence, exit codes as documented."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -156,3 +158,10 @@ def test_the_dashboard_passes_every_option_of_a_trader_on(monkeypatch, tmp_path)
         main(["dashboard", "demo_normal", "--folder", str(tmp_path), *told])
     assert left.value.code in (0, None)
     assert heard == [told]
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "maxlib.app.cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("maxtrader ")
