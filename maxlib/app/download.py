@@ -66,8 +66,8 @@ def download(
         raise ConfigError(f"--simulated: {settings.rest_url} is not on this machine; leave it out")
     if settings.simulated and not simulated:
         raise ConfigError(
-            f"--url {settings.rest_url}: is on this machine and simulated; its bars do not belong among real ones; "
-            "--simulated keeps them under a name that says so"
+            f"--url {settings.rest_url}: is on this machine and simulated; its bars do not belong "
+            "among real ones; --simulated keeps them under a name that says so"
         )
     catalog.check_symbol(symbol)
     catalog.refuse_mixture(symbol, settings.simulated)
