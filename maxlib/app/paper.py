@@ -90,6 +90,7 @@ class PaperTrader:
         self.feed, self.folder = market.feed, market.folder
         self._level = market.level
         self._name = f"{scenario.name} on {market.day}"
+        self._volatility = f", {market.volatility}" if market.volatility else ""
         self._heart = Heart(self.folder / HEARTBEAT)
         self._dog: Watchdog | None = None
         self.settings = {
@@ -99,6 +100,7 @@ class PaperTrader:
             "speed": market.speed,
             "quotes": market.quotes,
             "broker": broker.name,
+            **({"vix": market.volatility} if market.volatility else {}),
         }
 
         def notices() -> Notifier:
@@ -181,7 +183,7 @@ class PaperTrader:
     def recovery_sentence(self) -> str:
         """What the start found."""
         found = self.trader.recovery.entries
-        what = f"{self._name}, {self.session.label}"
+        what = f"{self._name}, {self.session.label}{self._volatility}"
         if found == 0:
             return f"{what}; a new journal."
         again = self.trader.recovery.replayed

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from maxlib.app.fake_chain import ModelledChain
 from maxlib.app.fake_source import FakeSource
 from maxlib.app.feeds import DELAY_S, Feed, FeedConfig, StreamFeed, TapeFeed, Vendor
+from maxlib.app.live_vix import close_before
 from maxlib.core.errors import ConfigError, DataError
 from maxlib.data.catalog import resolve
 from maxlib.data.massive.config import MassiveConfig, key_from_environment
@@ -60,6 +61,7 @@ class Market(NamedTuple):
     history : BAR[n] before the first minute, to warm the strategy up
     level : from a minute to the volatility that prices options; None = realised
     quotes : whether the minutes bring the chain's quotes, or a model makes them
+    volatility : which VIX a live day uses, in words; "" = nothing was asked for it
     """
 
     name: str
@@ -72,6 +74,7 @@ class Market(NamedTuple):
     level: Callable[[Rows], float | None]
     feed: Feed
     quotes: Quotes = "modelled"
+    volatility: str = ""
 
     @property
     def simulated(self) -> bool:
@@ -214,7 +217,8 @@ def massive(
     kind: Venue = "SIMULATED" if config.simulated else "DELAYED" if config.delayed else "PAPER"
     where = folder or Path("var") / "paper" / f"{scenario.name}-{today}-massive"
     symbol = scenario.machine.symbol
-    level = _level(scenario, _vix_of(scenario))
+    asked = scenario.volatility == "vix" and scenario.data.vix is None  # no file of closes: the vendor's
+    level = _level(scenario, None if asked else _vix_of(scenario))
     identity: dict[str, Any] = {"label": kind, "day": str(today), "venue": "massive"}
     first, history = first_entry(where), None
     price: float | None = None
@@ -222,17 +226,22 @@ def massive(
         client = MassiveRest(config, key, clock=now)
         try:
             raw = client.minute_bars(symbol, today - dt.timedelta(days=HISTORY_DAYS), today)
+            vix = close_before(client, today) if asked else None
         finally:
             client.close()
         history = gate(raw, allow_incomplete=True)[0]
         since, price = int(history["ts"][-1]), float(history["close"][-1])
     else:
-        since = int(first.get("history_to", 0))
+        since, vix = int(first.get("history_to", 0)), first.get("vix")
     identity["history_to"] = since
+    if vix is not None:
+        identity["vix"], points = vix, vix["close"]
+        level = lambda _: None if points is None else points / 100.0  # noqa: E731
     vendor = Vendor(config, key, FeedConfig(), now)
     live = quotes == "live"
     feed = StreamFeed(symbol, vendor, since=since, price=price, until=until, quotes=live)
-    return Market("massive", str(today), where, 1.0, kind, identity, history, level, feed, quotes)
+    volatility = "" if vix is None else vix["source"]
+    return Market("massive", str(today), where, 1.0, kind, identity, history, level, feed, quotes, volatility)
 
 
 VENUES: Final[dict[str, Open]] = {"tape": tape, "fake": fake, "massive": massive}

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from maxlib.app import venues
@@ -446,6 +447,50 @@ def test_massive_is_warmed_over_rest_and_goes_on_over_its_stream(simulated: Any,
         assert again.trader.last_bar.ts == found[-1]
         again.trader.close()
     assert found == tape["ts"][401:406].tolist(), "history ends where the stream begins"
+
+
+@pytest.mark.parametrize("at", [400, 5])
+def test_the_vix_of_a_live_day_is_the_close_before_and_a_restart_keeps_it(
+    at: int, simulated: Any, tmp_path: Path
+) -> None:
+    """Row 400 is of the session, row 5 from before its first value: then the newest value is the close."""
+    chosen, day, _ = simulated
+    desk, tape = Desk(chosen, day, at), tape_of(chosen, day)
+    ours = guarded(chosen).model_copy(update={"volatility": "vix"})
+    stamps = np.array([tape["ts"][0] - 30 * 60 * MINUTE, tape["ts"][0] - 20 * 60 * MINUTE, tape["ts"][100]])
+    desk.server.market.values["I:VIX"] = (stamps, np.array([18.5, 19.25, 30.0]))  # type: ignore[index]
+    with desk.server.background():
+        trader = PaperTrader(ours, tmp_path, venue=desk.venue())
+        trader.session.bar(tape[at + 1 : at + 2], trader._level(tape[at + 1 : at + 2]))
+        trader.trader.close()
+        asked = desk.server.calls["/v3/snapshot/indices"]
+        again = PaperTrader(ours, tmp_path, venue=desk.venue())
+        again.trader.close()
+        assert desk.server.calls["/v3/snapshot/indices"] == asked == 1
+    for one in (trader, again):
+        assert one._level(tape[:1]) == 0.1925
+        assert "VIX close 19.25 of the session before, by Massive" in one.recovery_sentence
+    [bar] = [json.loads(e.body) for e in read(tmp_path / "journal.sqlite") if e.kind == "bar"]
+    assert bar["level"] == 0.1925
+
+
+def test_a_plan_without_indices_gets_the_proxy_and_is_told_so(simulated: Any, tmp_path: Path) -> None:
+    chosen, day, _ = simulated
+    desk = Desk(chosen, day, 400)
+    desk.server = FakeMassive(
+        FakeMarket({"QQQ": load(chosen.data).bars}),
+        desk.clock,
+        FakeConfig(plan=Plan(denied_paths=frozenset({"/v3/snapshot/indices"}))),
+    )
+    ours = guarded(chosen).model_copy(update={"volatility": "vix"})
+    with desk.server.background():
+        trader = PaperTrader(ours, tmp_path, venue=desk.venue())
+        trader.trader.close()
+    assert trader._level(tape_of(chosen, day)[:1]) is None, "realised, as without volatility: vix"
+    assert "a proxy of the VIX, from the closes of 20 sessions: Massive says NOT_ENTITLED" in (
+        trader.recovery_sentence
+    )
+    assert trader.settings["vix"].startswith("a proxy of the VIX")
 
 
 @pytest.mark.parametrize(
