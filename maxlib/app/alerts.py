@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from maxlib.engine.live import LiveSession, Venue
-from maxlib.engine.session_views import MarkView
-from maxlib.market.calendar import new_york
 from maxlib.ops.backends import from_environment
 from maxlib.ops.events import Event, daily_summary
 from maxlib.ops.notify import Notifier
 from maxlib.ops.text import Masker
 
-_EVENTS: Final = {"signal": Event.SIGNAL, "entry": Event.ENTRY, "exit": Event.EXIT}
 _NS: Final = 1_000_000_000
 
 
@@ -32,23 +30,21 @@ def notifier(folder: Path, label: Venue) -> Notifier:
 
 
 class Alerts:
-    """A session's notices. None of them waits for a service, and none is needed for a decision."""
+    """A session's notices. None of them waits for a service, and none is needed for a decision.
 
-    def __init__(self, notifier: Notifier, session: LiveSession) -> None:
-        self._notifier = notifier
-        self._session = session
+    Parameters
+    ----------
+    clock : the market's, UTC ns; the age of the newest bar is measured by it
+    """
 
-    def tell(self, event: Event, text: str) -> None:
-        """Tell of an occasion that is no mark."""
-        self._notifier.send(event, text)
+    def __init__(self, notifier: Notifier, session: LiveSession, clock: Callable[[], int]) -> None:
+        self._notifier, self._session, self._clock = notifier, session, clock
 
-    def mark(self, mark: MarkView, now: int) -> None:
-        """Tell of a signal, an entry or an exit; denials are counted in the summary only."""
-        event = _EVENTS.get(mark.kind)
-        if event is not None:
-            age = max(0.0, (now - mark.ts) / _NS)
-            text = f"{mark.text}, underlying {mark.spot:,.2f}, {new_york(mark.ts):%H:%M} New York"
-            self._notifier.send(event, text, data_age_s=age)
+    def tell(self, event: Event, text: str, key: str = "") -> None:
+        """Tell of an occasion, with the age of the newest bar if there is one."""
+        bar = self._session.trader.last_bar
+        age = None if bar is None else max(0.0, (self._clock() - bar.ts) / _NS)
+        self._notifier.send(event, text, key=key, data_age_s=age)
 
     def summary(self) -> None:
         """The day's end."""
@@ -61,7 +57,7 @@ class Alerts:
             denials=denials,
             still_open=len(self._session.trader.shell.machine.positions),
         )
-        self._notifier.send(Event.DAILY_SUMMARY, text)
+        self.tell(Event.DAILY_SUMMARY, text)
 
     def close(self) -> None:
         """Give the services a moment for what is queued; emergencies outlive the process."""

@@ -13,17 +13,18 @@ import contextlib
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import FastAPI, Query, Request, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, WebSocket, WebSocketDisconnect
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
 from starlette.datastructures import Headers
 
 from maxlib.engine.live import LiveSession, Status
-from maxlib.engine.session_views import BarView, MarkView, TradeView
+from maxlib.engine.session_views import BarView, MarkView, PositionView, TradeView
 
 HOSTS: Final = frozenset({"127.0.0.1", "localhost", "testserver"})
 QUEUE: Final = 1_000
@@ -33,6 +34,24 @@ WRONG_TOKENS: Final = 20
 
 Since = Annotated[int, Query(ge=0, le=10**9, description="Number of the first one, from 0.")]
 Asked = Literal["halt", "resume", "stop", "start", "kill", "reset", "clear", "reset_peak"]
+ASKS: Final[dict[Asked, str]] = {
+    "halt": "Send no order that adds risk",
+    "resume": "Let entries pass again",
+    "start": "The same as resume",
+    "stop": "End the process in order; nothing is sold",
+    "kill": "Throw the kill switch, which halts and outlives a restart",
+    "reset": "Remove the kill switch, with the code; the halt stays",
+    "clear": "Say that a person has looked at what differs from the broker",
+    "reset_peak": "Let the guard count falls from here",
+}
+REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
+    401: {"description": "The token is missing or wrong"},
+    403: {"description": "A foreign Host header, or an Origin header"},
+    429: {"description": "Too many wrong tokens within a minute"},
+}
+STREAM: Final = """A WebSocket: the status first, as `{"event": "state", "status": ...}`, then objects that
+name their `event`: bar, signal, denied, entry, exit, guard, phase, process, feed, broker. The token may stand
+in `?token=`."""
 
 
 class Why(BaseModel):
@@ -47,6 +66,25 @@ class Answer(BaseModel):
 
     done: bool
     reason: str = ""
+
+
+class Figures(BaseModel):
+    """Of closed trades, after fees; a share or mean of no trades, and a factor without losses, is null."""
+
+    trades: int
+    wins: int
+    win_rate: float | None
+    pnl_cents: int
+    average_pnl_cents: float | None
+    profit_factor: float | None
+
+
+class Statistics(Figures):
+    """In all, and of each book; denials by code."""
+
+    signals: int
+    denials: dict[str, int]
+    books: dict[str, Figures]
 
 
 class Events:
@@ -142,48 +180,67 @@ def application(
         faults = [{"where": [str(part) for part in e["loc"]], "what": e["msg"]} for e in error.errors()]
         return JSONResponse({"detail": faults}, 422)
 
-    @app.get("/health")
+    mine = APIRouter(dependencies=[Depends(HTTPBearer(auto_error=False))], responses=REFUSALS)
+
+    @app.get("/health", responses={403: REFUSALS[403]})
     async def health() -> dict[str, str]:
         """Whether the process answers; the only route without a token."""
         return {"status": "ok"}
 
-    @app.get("/openapi.json", include_in_schema=False)
+    @mine.get("/openapi.json", include_in_schema=False)
     async def description() -> dict[str, Any]:
         return app.openapi()
 
-    @app.get("/status")
+    @mine.get("/status")
     async def status() -> Status:
+        """The trader now: phase, account, positions, trades, denials, the journal's tail."""
         return session.status(clock())
 
-    @app.get("/positions")
-    async def positions() -> list[dict[str, Any]]:
-        return [p.model_dump(mode="json") for p in session.status(clock()).positions]
+    @mine.get("/positions")
+    async def positions() -> list[PositionView]:
+        """What is open, or waits to be."""
+        return list(session.status(clock()).positions)
 
-    @app.get("/trades")
+    @mine.get("/trades")
     async def trades() -> list[TradeView]:
+        """What is closed."""
         return list(session.status(clock()).trades)
 
-    @app.get("/signals")
+    @mine.get("/signals")
     async def signals(since: Since = 0) -> list[MarkView]:
+        """Signals taken and denied, entries and exits, from number `since` on."""
         return session.marks(since)
 
-    @app.get("/bars")
+    @mine.get("/bars")
     async def bars(since: Since = 0) -> list[BarView]:
+        """The minutes that were taken, from number `since` on."""
         return session.bars[since:]
 
-    @app.get("/statistics")
-    async def statistics() -> dict[str, Any]:
-        return session.statistics()
+    @mine.get("/statistics")
+    async def statistics() -> Statistics:
+        """Figures of the closed trades, in all and of each book."""
+        return Statistics.model_validate(session.statistics())
 
-    @app.get("/settings")
+    @mine.get("/settings")
     async def resolved() -> dict[str, Any]:
+        """The resolved scenario and how the trader was started."""
         return settings
 
-    @app.post("/{name}")
-    async def request(name: Asked, body: Why | None = None) -> Answer:
-        given = body or Why()
-        refused = ask(name, given.why, given.code)
-        return Answer(done=refused is None, reason=refused or "")
+    @mine.get("/events", description=STREAM, status_code=426, responses={101: {"description": "It begins"}})
+    async def no_stream() -> JSONResponse:
+        return JSONResponse({"detail": "this is a WebSocket"}, 426, {"Upgrade": "websocket"})
+
+    def asking(name: Asked) -> Callable[[Why | None], Awaitable[Answer]]:
+        async def request(body: Why | None = None) -> Answer:
+            given = body or Why()
+            refused = ask(name, given.why, given.code)
+            return Answer(done=refused is None, reason=refused or "")
+
+        return request
+
+    for name, what in ASKS.items():
+        mine.add_api_route(f"/{name}", asking(name), methods=["POST"], operation_id=name, summary=what)
+    app.include_router(mine)
 
     @app.websocket("/events")
     async def stream(socket: WebSocket) -> None:

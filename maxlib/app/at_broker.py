@@ -151,4 +151,5 @@ class AtBroker:
     def complained(self, what: str) -> None:
         """The broker failed to answer."""
         self._session.error(what, self._clock())
+        self._telling.news()
         self._telling.people(Event.SYSTEM_ERROR, what)

@@ -12,6 +12,7 @@ from typing import Final, Literal, NamedTuple
 
 from maxlib.app.courier import Courier, CourierConfig, Desk
 from maxlib.app.fake_broker import FakeBroker
+from maxlib.app.venues import check_guard
 from maxlib.core.errors import ConfigError
 from maxlib.engine.brokerage import BrokerShell
 from maxlib.engine.live import Venue
@@ -63,6 +64,8 @@ class Broker(NamedTuple):
                 f"--broker alpaca: a paper account trades at today's prices, not at {label} ones; "
                 "use --venue massive without --delayed"
             )
+        if self.name == "alpaca":
+            check_guard(config, "--broker alpaca")
         if self.name == "fake" and label in ("PAPER", "DELAYED"):
             raise ConfigError("--broker fake: its quotes are modelled; a live market needs another broker")
         minutes = config.exits.force_close_minutes

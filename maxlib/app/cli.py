@@ -16,6 +16,7 @@ import typer
 import maxlib
 from maxlib.app.commands import data, pages, research, trading
 from maxlib.core.errors import MaxTraderError
+from maxlib.ops import backends
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,6 +51,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     for noisy in ("numba", "asyncio", "traitlets"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Without a service notices go to the log: all of them, also those that are no warnings.
+    logging.getLogger(backends.__name__).setLevel(logging.INFO)
     try:
         app(args=arguments, prog_name="maxtrader")
     except MaxTraderError as error:
@@ -65,3 +68,7 @@ def main(argv: list[str] | None = None) -> None:
         kind = type(error).__name__
         print(f"maxtrader: unexpected {kind}: {error}; --verbose shows where", file=sys.stderr)
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -38,6 +38,7 @@ def download(
     calls_a_minute: int = 5,
     allow_incomplete: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
+    began: Callable[[int], object] = lambda _: None,
 ) -> list[Part]:
     """Bring a symbol's minute bars from Massive into the catalog; what is there is not asked again.
 
@@ -47,6 +48,7 @@ def download(
     url : base of the vendor's REST interface; None = the vendor's own
     simulated : the source is on this machine, and its bars shall be kept under a name that says so
     calls_a_minute : what the plan allows; 5 = the free one
+    began : called with the number of months when nothing is refused any more
 
     Raises
     ------
@@ -62,6 +64,11 @@ def download(
     settings = settings.model_copy(update=paced)
     if simulated and not settings.simulated:
         raise ConfigError(f"--simulated: {settings.rest_url} is not on this machine; leave it out")
+    if settings.simulated and not simulated:
+        raise ConfigError(
+            f"--url {settings.rest_url}: is on this machine and simulated; its bars do not belong "
+            "among real ones; --simulated keeps them under a name that says so"
+        )
     catalog.check_symbol(symbol)
     catalog.refuse_mixture(symbol, settings.simulated)
     with closing(MassiveRest(settings, key_from_environment())) as source:
@@ -71,6 +78,7 @@ def download(
             last,
             source,
             progress=progress,
+            began=began,
             allow_incomplete=allow_incomplete,
             allow_simulated=simulated,
         )

@@ -30,7 +30,7 @@ from maxlib.app.feeds import BEAT_SECONDS, Condition, Gap, Minute, StreamFeed, T
 from maxlib.app.telling import Telling
 from maxlib.app.venues import Market, Open, first_entry, tape
 from maxlib.core.config import config_hash
-from maxlib.core.errors import ConfigError, DataError
+from maxlib.core.errors import ConfigError, DataError, InvariantError
 from maxlib.core.files import write_atomic
 from maxlib.engine.account import KILL_SWITCH, Carried, ended, newest
 from maxlib.engine.backtest import to_bar
@@ -91,6 +91,7 @@ class PaperTrader:
         self.feed, self.folder = market.feed, market.folder
         self._level = market.level
         self._name = f"{scenario.name} on {market.day}"
+        self._volatility = f", {market.volatility}" if market.volatility else ""
         self._heart = Heart(self.folder / HEARTBEAT)
         self._dog: Watchdog | None = None
         self.settings = {
@@ -100,25 +101,36 @@ class PaperTrader:
             "speed": market.speed,
             "quotes": market.quotes,
             "broker": broker.name,
+            **({"vix": market.volatility} if market.volatility else {}),
         }
-        self.trader = Trader(
-            self.folder,
-            scenario.strategy.build(),
-            scenario.machine,
-            run=f"{config_hash(scenario)[:16]}-{market.day}",
-            identity={
-                **market.identity,
-                "broker": broker.name,
-                "code_version": code_version(),
-                "scenario": scenario.model_dump(mode="json"),
-            },
-            simulated=market.simulated,
-            fills=broker.fills,
-            quotes=market.quotes,
-            carried=self._carried(after, market, broker.name),
-            history=market.history,
-            alive=self._recovering,
-        )
+
+        def notices() -> Notifier:
+            return told or notifier(self.folder / "notices", market.label)
+
+        try:
+            self.trader = Trader(
+                self.folder,
+                scenario.strategy.build(),
+                scenario.machine,
+                run=f"{config_hash(scenario)[:16]}-{market.day}",
+                identity={
+                    **market.identity,
+                    "broker": broker.name,
+                    "code_version": code_version(),
+                    "scenario": scenario.model_dump(mode="json"),
+                },
+                simulated=market.simulated,
+                fills=broker.fills,
+                quotes=market.quotes,
+                carried=self._carried(after, market, broker.name),
+                history=market.history,
+                alive=self._recovering,
+            )
+        except InvariantError as error:
+            alarm = notices()
+            alarm.send(Event.RECOVERY_ERROR, f"{self._name} cannot be recovered, look at it: {error}")
+            alarm.close(2.0)
+            raise
         self.session = LiveSession(
             self.trader,
             label=market.label,
@@ -131,7 +143,7 @@ class PaperTrader:
             self.feed.chain.held = self.trader.held_strikes
         self.switch = KillSwitch(self.folder / KILL_SWITCH)
         self.events = Events()
-        self.alerts = Alerts(told or notifier(self.folder / "notices", market.label), self.session)
+        self.alerts = Alerts(notices(), self.session, self._now)
         self.telling = Telling(self.session, self.events, self.alerts, self._now)
         self._guard = scenario.machine.guard if market.speed == 1.0 else None
         """Whose health checks are made; a market that is played faster says nothing of health."""
@@ -172,7 +184,7 @@ class PaperTrader:
     def recovery_sentence(self) -> str:
         """What the start found."""
         found = self.trader.recovery.entries
-        what = f"{self._name}, {self.session.label}"
+        what = f"{self._name}, {self.session.label}{self._volatility}"
         if found == 0:
             return f"{what}; a new journal."
         again = self.trader.recovery.replayed
@@ -378,6 +390,7 @@ class PaperTrader:
         age = math.nan if last is None else (now - last.ts) / _NS
         api = machine.feed is None and machine.broker is None
         self.session.vitals(Vitals(now, age, psutil.cpu_percent(), psutil.virtual_memory().percent, api))
+        self.telling.news()
 
     async def _trade(self, dog: Watchdog) -> None:
         async with contextlib.aclosing(self.feed.words(self.trader.last_bar)) as words:
@@ -393,6 +406,7 @@ class PaperTrader:
             if self._broker is not None:
                 await self._broker.end_orders()
             self._end_day()
+            self.telling.news()
             self.session.ask("stop", self.feed.clock)
             self.telling.phase("the tape has ended")
             self.telling.people(Event.MARKET_CLOSED, f"{self._name}: the session is over")
@@ -423,6 +437,7 @@ class PaperTrader:
             return  # a longer wait for the same reason is no news to anybody
         if now:
             self.session.error(now, self.feed.clock)
+            self.telling.news()
         why = f" ({word.why})" if word.why else ""
         self.telling.people(Event.HEALTH, f"no entries: {now}{why}" if now else "the feed is well again")
 

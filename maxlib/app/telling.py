@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from maxlib.app.alerts import Alerts
 from maxlib.app.api import Events
+from maxlib.app.occasions import Occasions
 from maxlib.engine.live import LiveSession
 from maxlib.ops.events import Event
 
@@ -22,10 +24,24 @@ class Telling:
         self, session: LiveSession, events: Events, alerts: Alerts, clock: Callable[[], int]
     ) -> None:
         self._session, self._events, self._alerts, self._clock = session, events, alerts, clock
+        trader = session.trader
+        self._occasions = Occasions(trader.shell.machine.instrument.multiplier)
+        self._read = trader.recovery.entries
+        self._occasions.of(trader.journal.entries[: self._read])  # told when they were made
 
     def people(self, event: Event, text: str) -> None:
         """Send a notice."""
         self._alerts.tell(event, text)
+
+    def news(self) -> None:
+        """The journal has grown: of what the guard noted viewers hear, of what concerns them people do."""
+        entries = self._session.trader.journal.entries[self._read :]
+        self._read += len(entries)
+        for entry in entries:
+            if entry.kind == "guard":
+                self._events.publish({"event": "guard", "guard": {"ts": entry.ts, **json.loads(entry.body)}})
+        for event, text, key in self._occasions.of(entries):
+            self._alerts.tell(event, text, key)
 
     def phase(self, why: str) -> None:
         """The phase changed."""
@@ -55,4 +71,4 @@ class Telling:
         """Marks were made, those from number `before` on: viewers and people hear of them."""
         for mark in self._session.marks(before):
             self._events.publish({"event": mark.kind, "mark": mark.model_dump(mode="json")})
-            self._alerts.mark(mark, self._clock())
+        self.news()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from maxlib.app.fake_chain import ModelledChain
 from maxlib.app.fake_source import FakeSource
 from maxlib.app.feeds import DELAY_S, Feed, FeedConfig, StreamFeed, TapeFeed, Vendor
+from maxlib.app.live_vix import close_before
 from maxlib.core.errors import ConfigError, DataError
 from maxlib.data.catalog import resolve
 from maxlib.data.massive.config import MassiveConfig, key_from_environment
@@ -31,6 +32,7 @@ from maxlib.data.vix import read_vix
 from maxlib.data.waiting import Clock, SystemClock
 from maxlib.engine.backtest import Rows
 from maxlib.engine.live import Venue, label_of
+from maxlib.engine.machine import MachineConfig
 from maxlib.engine.replay import session_days, span
 from maxlib.engine.shell import VOLATILITY
 from maxlib.engine.trader import Quotes
@@ -59,6 +61,7 @@ class Market(NamedTuple):
     history : BAR[n] before the first minute, to warm the strategy up
     level : from a minute to the volatility that prices options; None = realised
     quotes : whether the minutes bring the chain's quotes, or a model makes them
+    volatility : which VIX a live day uses, in words; "" = nothing was asked for it
     """
 
     name: str
@@ -71,6 +74,7 @@ class Market(NamedTuple):
     level: Callable[[Rows], float | None]
     feed: Feed
     quotes: Quotes = "modelled"
+    volatility: str = ""
 
     @property
     def simulated(self) -> bool:
@@ -150,11 +154,14 @@ def fake(
     """
     date = _date(scenario, folder, day, speed, "-fake")
     bars, symbol = date.bars, scenario.machine.symbol
+    found = [
+        _written(date.folder)
+    ]  # of this start: the trader is going to open the journal, which touches it
 
     def missed() -> int:
         if missed_minutes is not None:
             return missed_minutes * NS_PER_MINUTE
-        away = time.time() - (date.folder / "journal.sqlite").stat().st_mtime
+        away = time.time() - (found.pop() if found else _written(date.folder))
         return int(max(0.0, away) * date.speed * 1e9)
 
     live = quotes == "live"
@@ -196,6 +203,7 @@ def massive(
     now = clock or SystemClock()
     if speed is not None:
         raise ConfigError(f"--speed {speed:g}: a live market has its own; leave it out")
+    check_guard(scenario.machine, "--venue massive")
     key = key_from_environment(environment)
     today = new_york(now.utc_ns() - (int(DELAY_S * 1e9) if config.delayed else 0)).date()
     hours = session(today)
@@ -209,7 +217,8 @@ def massive(
     kind: Venue = "SIMULATED" if config.simulated else "DELAYED" if config.delayed else "PAPER"
     where = folder or Path("var") / "paper" / f"{scenario.name}-{today}-massive"
     symbol = scenario.machine.symbol
-    level = _level(scenario, _vix_of(scenario))
+    asked = scenario.volatility == "vix" and scenario.data.vix is None  # no file of closes: the vendor's
+    level = _level(scenario, None if asked else _vix_of(scenario))
     identity: dict[str, Any] = {"label": kind, "day": str(today), "venue": "massive"}
     first, history = first_entry(where), None
     price: float | None = None
@@ -217,17 +226,22 @@ def massive(
         client = MassiveRest(config, key, clock=now)
         try:
             raw = client.minute_bars(symbol, today - dt.timedelta(days=HISTORY_DAYS), today)
+            vix = close_before(client, today) if asked else None
         finally:
             client.close()
         history = gate(raw, allow_incomplete=True)[0]
         since, price = int(history["ts"][-1]), float(history["close"][-1])
     else:
-        since = int(first.get("history_to", 0))
+        since, vix = int(first.get("history_to", 0)), first.get("vix")
     identity["history_to"] = since
+    if vix is not None:
+        identity["vix"], points = vix, vix["close"]
+        level = lambda _: None if points is None else points / 100.0  # noqa: E731
     vendor = Vendor(config, key, FeedConfig(), now)
     live = quotes == "live"
     feed = StreamFeed(symbol, vendor, since=since, price=price, until=until, quotes=live)
-    return Market("massive", str(today), where, 1.0, kind, identity, history, level, feed, quotes)
+    volatility = "" if vix is None else vix["source"]
+    return Market("massive", str(today), where, 1.0, kind, identity, history, level, feed, quotes, volatility)
 
 
 VENUES: Final[dict[str, Open]] = {"tape": tape, "fake": fake, "massive": massive}
@@ -266,6 +280,25 @@ def label_of_venue(name: str, scenario: Scenario, *, delayed: bool = False) -> V
     return label_of(load_tape(scenario.data).simulated)
 
 
+def check_guard(config: MachineConfig, path: str) -> None:
+    """Refuse a live path without a guard: nothing but the review of `risk` would stand before an order.
+
+    Parameters
+    ----------
+    path : the option that makes it one
+
+    Raises
+    ------
+    ConfigError
+        If there is no guard.
+    """
+    if config.guard is None:
+        raise ConfigError(
+            f"{path}: the scenario's guard is off, and a live path wants one; "
+            "take paper_qqq, or turn it on with -p guard.book=conservative"
+        )
+
+
 def check_speed(speed: float) -> float:
     """Times market speed; refused if it is none."""
     if not 0.0 <= speed <= 1e6:
@@ -279,6 +312,12 @@ def first_entry(folder: Path) -> dict[str, Any] | None:
     begun = path.exists() and path.stat().st_size > 0
     entries = read(path) if begun else []
     return json.loads(entries[0].body) if entries else None
+
+
+def _written(folder: Path) -> float:
+    """When the journal was written to last, seconds since 1970; what is not checkpointed is in the -wal."""
+    files = [folder / f"journal.sqlite{end}" for end in ("", "-wal")]
+    return max((file.stat().st_mtime for file in files if file.exists()), default=time.time())
 
 
 def _vix_of(scenario: Scenario) -> NDArray[np.void] | None:

@@ -98,6 +98,7 @@ def fetch(
     today: dt.date | None = None,
     allow_incomplete: bool = False,
     allow_simulated: bool = False,
+    began: Callable[[int], object] = lambda _: None,
 ) -> list[Part]:
     """Bring the bars of New York dates `start` to `end` into the catalog.
 
@@ -111,6 +112,8 @@ def fetch(
         Import months with incomplete sessions too; else they are "refused", with the gate's sentence.
     allow_simulated : bool
         Take bars from a source that is not a market, under a name that begins with SIMULATED.
+    began : callable
+        Called with the number of months when nothing is refused any more.
 
     Returns
     -------
@@ -139,6 +142,7 @@ def fetch(
         )
     source = f"{_catalog.SIMULATED if provider.simulated else ''}{provider.name}-{symbol.replace('.', '_')}"
     spans = list(_months(start, last))
+    began(len(spans))
     parts: list[Part] = []
     for first, final in spans:
         part = _part(symbol, first, final, provider, catalog, source, allow_incomplete)

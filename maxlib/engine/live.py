@@ -336,9 +336,18 @@ class LiveSession:
         }
 
 
-def _figures(trades: Sequence[Trade]) -> dict[str, int]:
+def _figures(trades: Sequence[Trade]) -> dict[str, float | None]:
+    """Money in cents after fees; a mean of nothing, and a factor without losses, is None."""
     pnl = [t.pnl_cents for t in trades]
-    return {"trades": len(pnl), "wins": sum(p > 0 for p in pnl), "pnl_cents": sum(pnl)}
+    wins, lost = sum(p > 0 for p in pnl), -sum(p for p in pnl if p < 0)
+    return {
+        "trades": len(pnl),
+        "wins": wins,
+        "win_rate": wins / len(pnl) if pnl else None,
+        "pnl_cents": sum(pnl),
+        "average_pnl_cents": sum(pnl) / len(pnl) if pnl else None,
+        "profit_factor": sum(p for p in pnl if p > 0) / lost if lost else None,
+    }
 
 
 def _sentence(denial: Denial | None) -> str:

@@ -73,7 +73,7 @@ class Log:
 
     def send(self, title: str, body: str, priority: int) -> bool:
         """Log it, as a warning from priority 1 on."""
-        _LOG.log(logging.WARNING if priority >= 1 else logging.INFO, "%s: %s", title, body)
+        _LOG.log(logging.WARNING if priority >= 1 else logging.INFO, "%s: %s", title, self.escape(body))
         return True
 
 

@@ -22,7 +22,6 @@ class Event(StrEnum):
     RECOVERY_EXIT = "recovery exit"
     RECOVERY_ERROR = "recovery error"
     RECONCILE_MISMATCH = "reconcile mismatch"
-    NAKED_LEG = "naked leg"
     WATCHDOG = "watchdog"
     SUPERVISOR_ONLINE = "supervisor online"
     RESTART = "restart"
@@ -31,6 +30,7 @@ class Event(StrEnum):
     KILL_SWITCH_RESET = "kill switch reset"
     BREAKER = "breaker"
     DAILY_LOSS_LIMIT = "daily loss limit"
+    REGIME = "regime"
     HEALTH = "health"
     SYSTEM_ERROR = "system error"
     DAILY_SUMMARY = "daily summary"
@@ -63,7 +63,6 @@ RULES: Final[dict[Event, Rule]] = {
     Event.RECOVERY_EXIT: Rule(1, every_s=0),
     Event.RECOVERY_ERROR: Rule(2, every_s=0),
     Event.RECONCILE_MISMATCH: Rule(2, every_s=0),
-    Event.NAKED_LEG: Rule(2, every_s=0),
     Event.WATCHDOG: Rule(2),
     Event.SUPERVISOR_ONLINE: Rule(0),
     Event.RESTART: Rule(1),
@@ -72,11 +71,22 @@ RULES: Final[dict[Event, Rule]] = {
     Event.KILL_SWITCH_RESET: Rule(1, every_s=0),
     Event.BREAKER: Rule(1, every_s=0),
     Event.DAILY_LOSS_LIMIT: Rule(1, every_s=300.0),
+    Event.REGIME: Rule(0, every_s=0),
     Event.HEALTH: Rule(1),
     Event.SYSTEM_ERROR: Rule(1),
     Event.DAILY_SUMMARY: Rule(-1, once_a_day=True),
     Event.TEST: Rule(0, every_s=0),
 }
+
+
+def dollars(cents: int, *, sign: bool = False) -> str:
+    """Money in words; `sign` = a plus where it is no loss.
+
+    >>> dollars(123_456), dollars(-5), dollars(0, sign=True)
+    ('$1,234.56', '-$0.05', '+$0.00')
+    """
+    front = "-" if cents < 0 else "+" if sign else ""
+    return f"{front}${abs(cents) / 100:,.2f}"
 
 
 def daily_summary(*, trades: int, wins: int, pnl_cents: int, denials: int = 0, still_open: int = 0) -> str:
@@ -88,7 +98,6 @@ def daily_summary(*, trades: int, wins: int, pnl_cents: int, denials: int = 0, s
     'trades 0, P&L +$0.00, STILL OPEN: 1'
     """
     won = f", won {wins} ({100 * wins / trades:.1f} %)" if trades else ""
-    sign = "-" if pnl_cents < 0 else "+"
     refused = f", denials {denials}" if denials else ""
     left = f", STILL OPEN: {still_open}" if still_open else ""
-    return f"trades {trades}{won}, P&L {sign}${abs(pnl_cents) / 100:,.2f}{refused}{left}"
+    return f"trades {trades}{won}, P&L {dollars(pnl_cents, sign=True)}{refused}{left}"

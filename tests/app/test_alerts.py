@@ -1,12 +1,16 @@
 """What a trading day tells its user, and that a service which never answers changes nothing."""
 
 import asyncio
+import collections
+import os
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from maxlib.app.launch import itself
 from maxlib.app.paper import PaperTrader
 from maxlib.engine.trader import INPUTS
 from maxlib.journal.store import read
@@ -93,3 +97,19 @@ def test_a_service_that_never_answers_changes_no_decision(day: Any, tmp_path: Pa
         return [(e.ts, e.kind, e.body) for e in read(folder / "journal.sqlite") if e.kind not in INPUTS]
 
     assert rows(tmp_path / "trader") == rows(undisturbed)
+
+
+def test_without_a_service_every_notice_stands_in_the_log_and_nothing_else(day: Any, tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "MAXTRADER_NOTIFY_URLS"}
+    told = ["demo_normal", "-p", "data.simulator.days=12", "--venue", "fake", "--speed", "0", "--exit"]
+    told += ["--day", day[0].settings["day"]]
+    done = subprocess.run(
+        itself("paper", *told, "--folder", str(tmp_path)),
+        capture_output=True, text=True, check=True, env=environment,
+    )  # fmt: skip
+    lines = done.stderr.splitlines()
+    assert [line for line in lines if not line.startswith("[SIMULATED] ")] == []
+    kinds = [e.kind for e in read(tmp_path / "journal.sqlite")]
+    said = collections.Counter(line.removeprefix("[SIMULATED] ").partition(":")[0] for line in lines)
+    assert said["Entry"] + said["Exit"] == kinds.count("fill") > 0
+    assert said["Market open"] == said["Daily summary"] == 1

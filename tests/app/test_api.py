@@ -120,6 +120,43 @@ def test_the_status_is_the_session(client: TestClient, session: LiveSession) -> 
     assert client.get("/settings", headers=MINE).json() == {"a": 1}
 
 
+def test_statistics_are_those_of_the_trades_in_all_and_of_each_book(
+    client: TestClient, session: LiveSession
+) -> None:
+    said = client.get("/statistics", headers=MINE).json()
+    pnl = [trade.pnl_cents for trade in session.trader.shell.machine.trades]
+    won, lost = sum(p for p in pnl if p > 0), sum(-p for p in pnl if p < 0)
+    assert (said["trades"], said["pnl_cents"], said["average_pnl_cents"]) == (
+        len(pnl), sum(pnl), pytest.approx(sum(pnl) / len(pnl)),
+    )  # fmt: skip
+    assert said["win_rate"] == pytest.approx(sum(p > 0 for p in pnl) / len(pnl))
+    assert said["profit_factor"] == (pytest.approx(won / lost) if lost else None)
+    assert said["books"]["conservative"] == {name: said[name] for name in said["books"]["conservative"]}
+
+
+def test_the_description_names_each_operation_its_token_and_its_refusals(client: TestClient) -> None:
+    described = client.get("/openapi.json", headers=MINE).json()
+    assert described["components"]["securitySchemes"] == {"HTTPBearer": {"type": "http", "scheme": "bearer"}}
+    operations = {path: item for path, items in described["paths"].items() for item in items.values()}
+    assert "security" not in operations.pop("/health")
+    for path, operation in operations.items():
+        assert operation["security"] == [{"HTTPBearer": []}], path
+        assert {"401", "403", "429"} <= set(operation["responses"]), path
+        assert operation["summary"], path
+    assert {"101", "426"} <= set(operations["/events"]["responses"])
+    assert "guard" in operations["/events"]["description"]
+
+
+def test_what_is_not_there_is_404_and_another_method_is_405(client: TestClient) -> None:
+    for path in ("/nothing", "/statuses", "/docs", "/status/more"):
+        assert client.get(path, headers=MINE).status_code == 404, path
+        assert client.post(path, headers=MINE).status_code == 404, path
+        assert client.get(path).status_code == 401, path
+    assert client.get("/halt", headers=MINE).status_code == 405
+    assert client.post("/status", headers=MINE).status_code == 405
+    assert client.get("/events", headers=MINE).status_code == 426
+
+
 def test_requests_change_the_session_or_say_why_not(client: TestClient, session: LiveSession) -> None:
     assert client.post("/resume", headers=MINE).json() == {"done": False, "reason": "the trader is trading"}
     assert client.post("/halt", headers=MINE, json={"why": "lunch"}).json()["done"]

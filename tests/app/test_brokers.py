@@ -280,4 +280,9 @@ def test_a_paper_account_wants_keys_and_todays_prices() -> None:
     with pytest.raises(ConfigError, match="APCA_API_KEY_ID is not set"):
         brokers.broker("alpaca", {})
     keys = {"APCA_API_KEY_ID": "k", "APCA_API_SECRET_KEY": "s"}
-    brokers.broker("alpaca", keys).check(made.machine, label="PAPER")
+    with pytest.raises(ConfigError, match=r"--broker alpaca: the scenario's guard is off.*take paper_qqq"):
+        brokers.broker("alpaca", keys).check(made.machine, label="PAPER")
+    ready = scenario.load("paper_qqq")
+    brokers.broker("alpaca", keys).check(ready.machine, label="PAPER")
+    turned_on = scenario.load("demo_normal", {"exits.force_close_minutes": 35, "guard.book": "conservative"})
+    brokers.broker("alpaca", keys).check(turned_on.machine, label="PAPER")

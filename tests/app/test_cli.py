@@ -1,10 +1,13 @@
 """The command line: results in files, errors in one sentence, exit codes as documented."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from maxlib.app.cli import main
+from maxlib.app.commands import pages
 
 
 def call(capsys, *arguments):
@@ -132,3 +135,33 @@ def test_a_cut_session_is_refused_unless_allowed(capsys, shared):
     code, _, err = call(capsys, "data", "check", file, "--symbol", "SPY")
     assert (code, "2025-11-11 is incomplete" in err) == (2, True)
     assert call(capsys, "data", "check", file, "--symbol", "SPY", "--allow-incomplete")[0] == 0
+
+
+def test_the_dashboard_passes_every_option_of_a_trader_on(monkeypatch, tmp_path):
+    heard = []
+    monkeypatch.setattr(pages, "_attached", lambda folder, scenario, options: heard.append(options) or {})
+    monkeypatch.setattr(pages, "_serve", lambda *_: None)
+    told = [
+        "--venue",
+        "fake",
+        "--quotes",
+        "live",
+        "--broker",
+        "dry-run",
+        "--after",
+        "last",
+        "--day",
+        "2025-04-04",
+    ]
+    told += ["--speed", "5.0", "-p", "risk.max_contracts=3"]
+    with pytest.raises(SystemExit) as left:
+        main(["dashboard", "demo_normal", "--folder", str(tmp_path), *told])
+    assert left.value.code in (0, None)
+    assert heard == [told]
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "maxlib.app.cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("maxtrader ")

@@ -25,11 +25,13 @@ from maxlib.app.cli import main
 from maxlib.app.doctor import machine, outside
 from maxlib.app.doctor.examine import Vendors, examine
 from maxlib.app.doctor.folder import JOURNAL, TraderFolder
-from maxlib.app.doctor.line import Line, ask, table
+from maxlib.app.doctor.line import Found, Line, ask, table
+from maxlib.app.doctor.live import LivePath, Served
 from maxlib.app.paper import ADDRESS, PaperTrader
 from maxlib.core.canonical import canonical
 from maxlib.core.errors import MaxTraderError
 from maxlib.data.massive.config import MassiveConfig
+from maxlib.data.massive.fake import Plan
 from maxlib.execution.alpaca.config import AlpacaConfig
 from maxlib.execution.alpaca.fake import FakeServer
 from maxlib.execution.alpaca.fake_api import FAKE_KEY, FAKE_SECRET, FakeApi
@@ -45,17 +47,17 @@ from maxlib.ops.supervision import State
 from maxlib.ops.supervisor import HEARTBEAT, STATE
 from maxlib.ops.text import Masker
 from maxlib.research import scenario
-from tests.data.massive.helpers import KEY, fake
+from tests.data.massive.helpers import BARS, KEY, NEXT_DAY, fake
 from tests.docs import pages
 from tests.execution.alpaca.bench import TEN, HandMarket
 from tests.ops.fakes import NS, FakeClock
 
 SHORT = {"data.simulator.days": 12}
 CHECKS = [
-    "Python", "packages", "disk", "durable write", "time service", "calendar", "scenario", "bars",
+    "Python", "packages", "disk", "durable write", "time service", "calendar", "scenario", "bars", "guard",
     "journal", "lock", "snapshots", "kill switch", "lease", "heartbeat", "supervisor", "port", "reset code",
-    "secrets file", "Massive key", "Massive", "Alpaca keys", "Alpaca", "notices to", "test notice",
-    "Chromium", "kernel", "clocks",
+    "secrets file", "Massive key", "Massive", "Massive bars", "Massive chain", "Alpaca keys", "Alpaca",
+    "notices to", "test notice", "Chromium", "kernel", "clocks",
 ]  # fmt: skip
 
 
@@ -630,6 +632,63 @@ def test_online_asks_both_and_makes_the_time_service_count(
         lines = examine(vendors=vendors, environment=environment, clock=clock)
     states = {line.check: line.state for line in lines}
     assert (states["Massive"], states["Alpaca"], states["time service"]) == ("pass", "pass", "fail")
+
+
+# --- a live path
+
+
+def states(path: LivePath, *, environment: Any = None, **more: Any) -> dict[str, Line]:
+    name = more.pop("scenario", "paper_qqq")
+    return {line.check: line for line in examine(name, path=path, environment=environment or {}, **more)}
+
+
+def test_a_live_path_wants_its_keys_and_a_guard() -> None:
+    nothing = states(LivePath(), scenario="demo_normal")
+    assert {nothing[name].state for name in ("Massive key", "Alpaca keys", "Massive bars")} == {"not used"}
+    assert nothing["guard"].state == "pass"
+    assert nothing["guard"].text.startswith("OFF: ")
+    at_massive = states(LivePath("massive"), scenario="demo_normal")
+    failed(at_massive["Massive key"], "MASSIVE_API_KEY", "--venue massive wants it")
+    failed(at_massive["guard"], "--venue massive: the scenario's guard is off")
+    assert at_massive["Alpaca keys"].state == "not used"
+    at_alpaca = states(LivePath("massive", broker="alpaca"))
+    failed(at_alpaca["Alpaca keys"], "APCA_API_KEY_ID", "--broker alpaca wants it")
+    assert at_alpaca["guard"].text.startswith("on: ")
+    turned_on = states(LivePath("massive"), scenario="demo_normal", overrides={"guard.book": "conservative"})
+    assert turned_on["guard"].text.startswith("on: ")
+
+
+def test_a_path_that_cannot_be_is_refused() -> None:
+    with pytest.raises(MaxTraderError, match="--broker house: should be simulated, dry-run, fake, alpaca"):
+        LivePath(broker="house").checked()
+    with pytest.raises(MaxTraderError, match="--venue polygon: should be"):
+        LivePath("polygon").checked()
+
+
+def served(path: LivePath, plan: Plan | None = None, bars: Any = BARS) -> tuple[Found, Found]:
+    """What is found of bars and chain at 10:30 of a day on which the fake's first contracts expire."""
+    now = calendar.to_ns(NEXT_DAY, 10 * 60 + 30)
+    with fake(now, bars, plan=plan or Plan()).background() as server:
+        one = Served(path, {"MASSIVE_API_KEY": KEY}, MassiveConfig(rest_url=server.rest_url), now)
+        return one.bars("QQQ"), one.chain("QQQ")
+
+
+def test_a_page_of_bars_and_one_of_the_chain_are_fetched() -> None:
+    bars, chain = served(LivePath("massive"))
+    assert bars == ("pass", "451 minutes of QQQ, the newest of 2025-01-03 10:30 New York")
+    assert chain[0] == "pass"
+    assert chain[1].endswith("with quotes, real-time")
+
+
+def test_a_delayed_plan_fails_unless_it_is_known() -> None:
+    late = Plan(quotes="DELAYED", underlying="DELAYED")
+    bars, chain = served(LivePath("massive"), late)
+    failed(chain, "not real-time: nothing would be traded at them")
+    failed(served(LivePath("massive"), bars=BARS[:400])[0], "they are delayed")
+    assert served(LivePath("massive", delayed=True), bars=BARS[:400])[0][0] == "pass"
+    bars, chain = served(LivePath("massive", delayed=True), late)
+    assert (bars[0], chain[0]) == ("pass", "pass")
+    assert served(LivePath("massive", quotes="modelled"), late)[1] == ("not used", "quotes are modelled")
 
 
 def test_only_alpacas_paper_host_can_be_asked() -> None:

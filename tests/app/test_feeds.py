@@ -8,17 +8,21 @@ import contextlib
 import datetime as dt
 import json
 import os
+import shutil
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from maxlib.app import venues
+from maxlib.app.commands.way import Way
 from maxlib.app.fake_source import MarketClock
 from maxlib.app.feeds import Condition, FeedConfig, Gap, Minute, StreamFeed
 from maxlib.app.paper import PaperTrader
@@ -35,6 +39,7 @@ from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.market.calendar import new_york
 from maxlib.ops.backends import Memory
 from maxlib.research import scenario
+from maxlib.risk.guard import GuardConfig
 from tests.app.test_alerts import told as telling
 from tests.app.test_paper import SHORT, busiest, command, decisions, wait_for, without_ids, written
 from tests.chaos.kill_sweep import scratch
@@ -366,6 +371,24 @@ def test_at_a_speed_the_market_does_not_wait_for_a_trader_that_was_away(
 # --- the vendor
 
 
+def test_a_market_that_went_on_while_no_trader_ran_has_gone_on_by_the_time_of_the_last_write(
+    simulated: Any, tmp_path: Path
+) -> None:
+    chosen, day, _ = simulated
+    venue = partial(venues.fake, missed_minutes=None)
+    first = PaperTrader(chosen, tmp_path / "first", day=day, speed=60, venue=venue)
+    first.session.bar(tape_of(chosen, day)[:1])
+    killed = shutil.copytree(tmp_path / "first", tmp_path / "killed")  # as a kill leaves it
+    first.trader.close()
+    for age, file in ((900.0, "journal.sqlite"), (100.0, "journal.sqlite-wal")):
+        os.utime(killed / file, (time.time() - age,) * 2)
+    second = PaperTrader(chosen, killed, day=day, speed=60, venue=venue)
+    assert isinstance(second.feed, StreamFeed)
+    missed = second.feed.source._missed() / MINUTE  # type: ignore[attr-defined]
+    second.trader.close()
+    assert 100.0 <= missed < 160.0, "100 s at 60 times market speed, and what this start took"
+
+
 class Desk:
     """A fake vendor in a thread of its own, and the trader's venue `massive` on it."""
 
@@ -386,8 +409,14 @@ class Desk:
         return partial(venues.massive, settings=settings, clock=MarketClock(self.clock), environment=key)
 
 
+def guarded(chosen: scenario.Scenario) -> scenario.Scenario:
+    """With a guard, which a live path wants, and which says nothing on a day like these."""
+    return chosen.model_copy(update={"guard": GuardConfig(regimes=None)})
+
+
 def test_massive_is_warmed_over_rest_and_goes_on_over_its_stream(simulated: Any, tmp_path: Path) -> None:
     chosen, day, _ = simulated
+    chosen = guarded(chosen)
     tape = tape_of(chosen, day)
     desk = Desk(chosen, day, 400)
 
@@ -420,6 +449,50 @@ def test_massive_is_warmed_over_rest_and_goes_on_over_its_stream(simulated: Any,
     assert found == tape["ts"][401:406].tolist(), "history ends where the stream begins"
 
 
+@pytest.mark.parametrize("at", [400, 5])
+def test_the_vix_of_a_live_day_is_the_close_before_and_a_restart_keeps_it(
+    at: int, simulated: Any, tmp_path: Path
+) -> None:
+    """Row 400 is of the session, row 5 from before its first value: then the newest value is the close."""
+    chosen, day, _ = simulated
+    desk, tape = Desk(chosen, day, at), tape_of(chosen, day)
+    ours = guarded(chosen).model_copy(update={"volatility": "vix"})
+    stamps = np.array([tape["ts"][0] - 30 * 60 * MINUTE, tape["ts"][0] - 20 * 60 * MINUTE, tape["ts"][100]])
+    desk.server.market.values["I:VIX"] = (stamps, np.array([18.5, 19.25, 30.0]))  # type: ignore[index]
+    with desk.server.background():
+        trader = PaperTrader(ours, tmp_path, venue=desk.venue())
+        trader.session.bar(tape[at + 1 : at + 2], trader._level(tape[at + 1 : at + 2]))
+        trader.trader.close()
+        asked = desk.server.calls["/v3/snapshot/indices"]
+        again = PaperTrader(ours, tmp_path, venue=desk.venue())
+        again.trader.close()
+        assert desk.server.calls["/v3/snapshot/indices"] == asked == 1
+    for one in (trader, again):
+        assert one._level(tape[:1]) == 0.1925
+        assert "VIX close 19.25 of the session before, by Massive" in one.recovery_sentence
+    [bar] = [json.loads(e.body) for e in read(tmp_path / "journal.sqlite") if e.kind == "bar"]
+    assert bar["level"] == 0.1925
+
+
+def test_a_plan_without_indices_gets_the_proxy_and_is_told_so(simulated: Any, tmp_path: Path) -> None:
+    chosen, day, _ = simulated
+    desk = Desk(chosen, day, 400)
+    desk.server = FakeMassive(
+        FakeMarket({"QQQ": load(chosen.data).bars}),
+        desk.clock,
+        FakeConfig(plan=Plan(denied_paths=frozenset({"/v3/snapshot/indices"}))),
+    )
+    ours = guarded(chosen).model_copy(update={"volatility": "vix"})
+    with desk.server.background():
+        trader = PaperTrader(ours, tmp_path, venue=desk.venue())
+        trader.trader.close()
+    assert trader._level(tape_of(chosen, day)[:1]) is None, "realised, as without volatility: vix"
+    assert "a proxy of the VIX, from the closes of 20 sessions: Massive says NOT_ENTITLED" in (
+        trader.recovery_sentence
+    )
+    assert trader.settings["vix"].startswith("a proxy of the VIX")
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -434,6 +507,7 @@ def test_what_a_live_market_cannot_do_is_one_sentence(
     given: dict[str, Any], sentence: str, simulated: Any, tmp_path: Path
 ) -> None:
     chosen, day, _ = simulated
+    chosen = guarded(chosen)
     start = int(tape_of(chosen, day)["ts"][0])
     now = VirtualClock(start + given.pop("hours", 0) * 60 * MINUTE)
     environment = given.pop("environment", {"MASSIVE_API_KEY": "k"})
@@ -444,6 +518,19 @@ def test_what_a_live_market_cannot_do_is_one_sentence(
             clock=MarketClock(now), environment=environment,
         )  # fmt: skip
     assert not (tmp_path / "none").exists()
+
+
+def test_a_live_market_without_a_guard_is_refused_before_anybody_is_asked(
+    simulated: Any, tmp_path: Path
+) -> None:
+    chosen, _, _ = simulated
+    said = r"--venue massive: the scenario's guard is off.*-p guard.book=conservative"
+    with pytest.raises(ConfigError, match=said):
+        venues.massive(chosen, tmp_path, "", None, environment={})
+    with pytest.raises(ConfigError, match=said):
+        Way("massive").checked("demo_normal")
+    Way("massive").checked("paper_qqq")
+    Way("massive", overrides=["guard.book=conservative"]).checked("demo_normal")
 
 
 def test_delayed_is_said_and_only_massive_can_be() -> None:

@@ -185,3 +185,16 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_asked(
     code, _, err = call(capsys, "QQQ", *SPAN, *local(server))
     assert (code, "no file can be written there" in err) == (2, True)
     assert not server.calls
+
+
+def test_what_is_refused_draws_no_bar_and_a_local_url_names_the_option(
+    capsys: Any, server: FakeMassive
+) -> None:
+    code, _, err = call(capsys, "QQQ", *SPAN, "--url", server.rest_url)
+    assert code == 2
+    [said] = err.splitlines()
+    assert said.startswith(f"maxtrader: --url {server.rest_url}: is on this machine")
+    assert "--simulated keeps them" in said
+    code, _, err = call(capsys, "QQQ", "--from", "2099-01-01", "--to", "2099-02-01", *local(server))
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "by month" not in err

@@ -35,7 +35,7 @@ from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.market.calendar import new_york, ordinal, to_ns
 from maxlib.options.live_desk import Snapshot, snapshot_in
 from maxlib.research import scenario
-from tests.app.test_feeds import REAL, Desk, tape_of
+from tests.app.test_feeds import REAL, Desk, guarded, tape_of
 from tests.app.test_paper import SHORT, busiest, command, wait_for, written
 from tests.chaos.kill_sweep import scratch
 
@@ -473,6 +473,7 @@ def test_a_minute_that_is_not_the_newest_gets_no_quotes_of_now() -> None:
 
 def test_massive_brings_live_quotes_unless_it_is_told_otherwise(simulated: Any, tmp_path: Path) -> None:
     chosen, day, _ = simulated
+    chosen = guarded(chosen)
     date = venues._date(chosen, None, day, 0, "")
     desk = Desk(chosen, day, 400)
     desk.server.market.chains["QQQ"] = date.chain(chosen)  # type: ignore[index]

@@ -37,8 +37,8 @@ def value(name: str, unit: str = "maxtrader@.service") -> str:
 
 
 def command(line: str) -> list[str]:
-    """An Exec line as words, for the instance demo_normal."""
-    return shlex.split(line.removeprefix("-").replace("%i", "demo_normal").replace("%S", "/var/lib"))
+    """An Exec line as words, for the instance paper_qqq."""
+    return shlex.split(line.removeprefix("-").replace("%i", "paper_qqq").replace("%S", "/var/lib"))
 
 
 OURS = [text for key, text in settings("maxtrader@.service") if f"{HOME}/.venv/bin/maxtrader" in text]
@@ -66,7 +66,7 @@ def test_doctor_supervisor_and_report_mean_the_same_folder_of_the_day(
     assert doctor[doctor.index("--folder") + 1] == report[-1] == folder
     # 02:00 UTC on the 4th is the evening of the 3rd in New York
     monkeypatch.setattr(time, "time_ns", lambda: 1_743_732_000 * 10**9)
-    assert str(dated(Path(folder))) == "/var/lib/maxtrader/demo_normal-2025-04-03"
+    assert str(dated(Path(folder))) == "/var/lib/maxtrader/paper_qqq-2025-04-03"
 
 
 def test_what_the_supervisor_ends_with_when_it_gives_up_starts_nothing() -> None:
@@ -120,7 +120,7 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 @needs_systemd
 @pytest.mark.parametrize("kind", ["service", "timer"])
 def test_systemd_has_nothing_to_object_to(installed: Path, kind: str) -> None:
-    told = analyze("verify", "--man=no", str(installed / f"maxtrader@demo_normal.{kind}"))
+    told = analyze("verify", "--man=no", str(installed / f"maxtrader@paper_qqq.{kind}"))
     assert (told.returncode, told.stdout + told.stderr) == (0, "")
 
 
@@ -128,7 +128,7 @@ def test_systemd_has_nothing_to_object_to(installed: Path, kind: str) -> None:
 def test_systemd_does_object_to_a_setting_that_it_does_not_know(installed: Path) -> None:
     path = installed / "maxtrader@.service"
     path.write_text(path.read_text().replace("KillMode=mixed", "KillMode=mixde"))
-    told = analyze("verify", "--man=no", str(installed / "maxtrader@demo_normal.service"))
+    told = analyze("verify", "--man=no", str(installed / "maxtrader@paper_qqq.service"))
     assert "kill mode" in told.stderr
 
 

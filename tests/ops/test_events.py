@@ -11,7 +11,7 @@ SPECIFIED = {
     "recovery exit": 1, "recovery error": 2, "watchdog": 2, "supervisor online": 0, "restart": 1,
     "supervisor critical": 2, "kill switch": 2, "kill switch reset": 1, "breaker": 1,
     "daily loss limit": 1, "system error": 1, "daily summary": -1, "test": 0,
-    "signal": 0, "naked leg": 2, "reconcile mismatch": 2, "health": 1,
+    "signal": 0, "reconcile mismatch": 2, "health": 1, "regime": 0,
 }  # fmt: skip
 
 

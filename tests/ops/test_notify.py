@@ -139,7 +139,7 @@ def test_a_full_queue_drops_the_least_urgent_first(make: Make) -> None:
     assert notifier.send(Event.EXIT, "normal") == "queued"
     assert notifier.send(Event.BREAKER, "high") == "queued"
     assert notifier.send(Event.KILL_SWITCH, "emergency") == "queued"
-    assert notifier.send(Event.NAKED_LEG, "emergency too") == "queued"
+    assert notifier.send(Event.RECONCILE_MISMATCH, "emergency too") == "queued"
     assert notifier.send(Event.MARKET_CLOSED, "too late") == "dropped"
     hanging.go.set()
     assert notifier.close(60)
@@ -244,7 +244,7 @@ def test_below_an_emergency_it_is_given_up_after_its_tries(make: Make) -> None:
 def test_after_three_failures_the_service_is_left_alone_until_one_try_gets_through(make: Make) -> None:
     backend = Failing(times=3)
     notifier = make(backend, open_s=3600, open_max_s=3600)
-    notifier.send(Event.NAKED_LEG, "short 600 C")
+    notifier.send(Event.RECONCILE_MISMATCH, "short 600 C")
     until(lambda: notifier.states() == {"service-0": "open"})
     for i in range(100):
         notifier.send(Event.EXIT, f"trade {i}")

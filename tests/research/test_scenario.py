@@ -28,7 +28,22 @@ def test_the_scenarios_of_the_mission_are_there():
 
 def test_only_demos_run_on_the_simulator():
     for name in SHIPPED:
-        assert (scenario.load(name).data.source == "simulator") == name.startswith("demo_")
+        simulated = scenario.load(name).data.source == "simulator"
+        assert simulated == name.startswith(("demo_", "paper_"))
+
+
+def test_the_scenario_for_the_live_path_has_the_seeds_five_per_cent_behind_the_guard():
+    one = scenario.load("paper_qqq")
+    assert one.guard is not None
+    assert one.guard.regimes is not None
+    safety, normal = one.guard.safety, one.guard.regimes.normal
+    shares = (safety.position_fraction, normal.risk_fraction, one.risk.risk_fraction)
+    assert shares == (0.05, 0.05, 0.05)
+    assert (safety.exposure_fraction, safety.premium_usd) == (0.10, 1_000)
+    assert one.claims is None
+    assert "simulated" in one.title
+    other = scenario.load("demo_normal")
+    assert (one.strategy, one.desk) == (other.strategy, other.desk)
 
 
 @pytest.fixture

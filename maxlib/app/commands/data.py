@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -80,11 +81,16 @@ def fetch(
     start, end = download.date(first, "--from"), download.date(last, "--to")
     writable(catalog.folder() / symbol / "bars")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console(stderr=True)) as progress:
-        bar = progress.add_task(f"{symbol} by month", total=None)
+    progress = Progress(*columns, console=console(stderr=True))
+    bar = progress.add_task(f"{symbol} by month", total=None)
+    with contextlib.ExitStack() as shown:
+
+        def began(months: int) -> None:
+            progress.update(bar, total=months)
+            shown.enter_context(progress)
 
         def told(now: fetching.Progress) -> None:
-            progress.update(bar, total=now.total, completed=now.done)
+            progress.update(bar, completed=now.done)
             progress.console.print(download.line(now.part), markup=False)
 
         try:
@@ -97,6 +103,7 @@ def fetch(
                 calls_a_minute=calls,
                 allow_incomplete=allow_incomplete,
                 progress=told,
+                began=began,
             )
         except KeyboardInterrupt:
             raise DataError(f"fetch {symbol}: interrupted; the same command goes on where it was") from None

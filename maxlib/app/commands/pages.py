@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from maxlib.app.commands.common import Out, Overrides, Port, validated
-from maxlib.app.commands.way import BrokerName, Day, Delayed, QuotesName, Speed, VenueName, Way
+from maxlib.app.commands.way import After, BrokerName, Day, Delayed, QuotesName, Speed, VenueName, Way
 from maxlib.core.errors import ConfigError
 
 app = typer.Typer()
@@ -51,13 +51,14 @@ def dashboard(
     delayed: Delayed = False,
     quotes: QuotesName = None,
     broker: BrokerName = "simulated",
+    after: After = "",
     speed: Speed = None,
     overrides: Overrides = None,
 ) -> None:
     """Serve the paper trader's page. With --folder it shows a trader process, else a replay of its own."""
     from maxlib.app import voila
 
-    way = Way(venue, delayed, quotes, broker, speed=speed, overrides=overrides)
+    way = Way(venue, delayed, quotes, broker, after, speed=speed, overrides=overrides)
     if folder is not None:
         way = way._replace(day=day)
     options = way.words()

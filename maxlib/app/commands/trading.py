@@ -114,22 +114,36 @@ def doctor(
     port: Annotated[
         int | None, typer.Option("--port", min=1, max=65535, help="The one that the trader shall have.")
     ] = None,
-    online: Annotated[bool, typer.Option("--online", help="Ask Massive and Alpaca, with your keys.")] = False,
+    venue: VenueName = "tape",
+    delayed: Delayed = False,
+    quotes: QuotesName = None,
+    broker: BrokerName = "simulated",
+    online: Annotated[
+        bool,
+        typer.Option(
+            "--online",
+            help="Ask Massive and Alpaca, with your keys; of a named venue its bars and chain too.",
+        ),
+    ] = False,
     notify: Annotated[bool, typer.Option("--notify", help="Send a test notice to every service.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
+    overrides: Overrides = None,
 ) -> None:
     """Check all that a trader needs. A line each: pass, fail or not used; exit code 1 if one fails."""
     import json
 
     from maxlib.app.doctor.examine import Vendors, examine
     from maxlib.app.doctor.line import table
+    from maxlib.app.doctor.live import LivePath
     from maxlib.data.massive.config import MassiveConfig
     from maxlib.execution.alpaca.config import AlpacaConfig
+    from maxlib.research.scenario import parse_overrides
 
     vendors = Vendors(MassiveConfig(), AlpacaConfig()) if online else None
     lines = examine(
-        scenario, None if folder is None else dated(folder), port=port, vendors=vendors, notify=notify
-    )
+        scenario, None if folder is None else dated(folder), port=port, vendors=vendors, notify=notify,
+        path=LivePath(venue, delayed, quotes, broker), overrides=parse_overrides(overrides or []),
+    )  # fmt: skip
     failed = any(line.state == "fail" for line in lines)
     if as_json:
         print(json.dumps({"passed": not failed, "checks": [line._asdict() for line in lines]}, indent=2))

@@ -83,6 +83,8 @@ class Way(NamedTuple):
 
         chosen = scenario_file.load(scenario, scenario_file.parse_overrides(self.overrides or []))
         venues.venue(self.venue, delayed=self.delayed, quotes=self.quotes)
+        if self.venue == "massive":
+            venues.check_guard(chosen.machine, "--venue massive")
         brokers.broker(self.broker).check(chosen.machine, label=self.label(chosen))
         if self.speed is not None:
             venues.check_speed(self.speed)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from maxlib.app.doctor import machine, outside
 from maxlib.app.doctor.folder import JOURNAL, TraderFolder
 from maxlib.app.doctor.line import Found, Line, ask
+from maxlib.app.doctor.live import LivePath, Served
 from maxlib.data.massive.config import MassiveConfig
 from maxlib.data.tape import Tape
 from maxlib.data.tape import load as load_tape
@@ -31,24 +32,28 @@ class Vendors(NamedTuple):
 class _Loaded:
     """The scenario and its bars, kept for the checks that follow."""
 
-    def __init__(self, name: str | None) -> None:
-        self._name = name
-        self._scenario: scenarios.Scenario | None = None
+    def __init__(self, name: str | None, overrides: Mapping[str, Any] | None) -> None:
+        self._name, self._overrides = name, overrides
+        self.found: scenarios.Scenario | None = None
         self.tape: Tape | None = None
 
     def scenario(self) -> Found:
         if self._name is None:
             return "not used", "none was named"
-        self._scenario = scenarios.load(self._name)
-        return "pass", f"{self._scenario.name}: {self._scenario.title}"
+        self.found = scenarios.load(self._name, self._overrides)
+        return "pass", f"{self.found.name}: {self.found.title}"
 
     def bars(self) -> Found:
-        if self._scenario is None:
+        if self.found is None:
             return "not used", "there is no scenario to load them for"
-        self.tape = tape = load_tape(self._scenario.data)
+        self.tape = tape = load_tape(self.found.data)
         counted = f"{len(tape.bars):,} {'SIMULATED ' if tape.simulated else ''}bars"
         sessions = f"{tape.quality.sessions:,} sessions"
         return "pass", f"{tape.name}: {counted} in {sessions} passed the gate"
+
+    @property
+    def symbol(self) -> str:
+        return "QQQ" if self.found is None else self.found.data.symbol
 
     @property
     def label(self) -> Environment:
@@ -61,6 +66,8 @@ def examine(
     *,
     port: int | None = None,
     vendors: Vendors | None = None,
+    path: LivePath = LivePath(),  # noqa: B008 - it is frozen
+    overrides: Mapping[str, Any] | None = None,
     notify: bool = False,
     environment: Mapping[str, str] = os.environ,
     clock: Clock | None = None,
@@ -73,6 +80,8 @@ def examine(
     folder : of a trader; None = those lines are not used, and the disk is that of the current directory
     port : the one that the trader shall have
     vendors : asked over the network; None = nobody is
+    path : how the trader shall be started; what that needs must be there
+    overrides : of the scenario's fields
     notify : send a test to every service
 
     Returns
@@ -81,7 +90,7 @@ def examine(
         Always the same checks in the same order.
     """
     clock = clock or Clock()
-    place, loaded = folder or Path(), _Loaded(scenario)
+    place, loaded = folder or Path(), _Loaded(scenario, overrides)
     trader = TraderFolder(place, clock)
     written = None if folder is None else folder / JOURNAL
     now, began = clock.wall_ns, machine.reading(clock)
@@ -95,6 +104,7 @@ def examine(
             return "not used", "none sent; --notify sends one"
         return outside.send_test(environment, loaded.label)
 
+    served = Served(path.checked(), environment, vendors.massive if vendors else None, now())
     checks: dict[str, Callable[[], Found]] = {
         "Python": machine.python,
         "packages": machine.packages,
@@ -104,6 +114,7 @@ def examine(
         "calendar": lambda: machine.calendar(now()),
         "scenario": loaded.scenario,
         "bars": loaded.bars,
+        "guard": lambda: path.guard(loaded.found),
         "journal": of_folder(trader.journal),
         "lock": of_folder(trader.lock),
         "snapshots": of_folder(trader.snapshots),
@@ -114,9 +125,11 @@ def examine(
         "port": lambda: trader.port(port),
         "reset code": lambda: outside.reset_code(environment),
         "secrets file": lambda: outside.env_file(Path(".env")),
-        "Massive key": lambda: outside.massive_key(environment),
+        "Massive key": lambda: path.massive_key(environment),
         "Massive": lambda: outside.massive(environment, vendors.massive if vendors else None, now()),
-        "Alpaca keys": lambda: outside.alpaca_keys(environment),
+        "Massive bars": lambda: served.bars(loaded.symbol),
+        "Massive chain": lambda: served.chain(loaded.symbol),
+        "Alpaca keys": lambda: path.alpaca_keys(environment),
         "Alpaca": lambda: outside.alpaca(environment, vendors.alpaca if vendors else None, now()),
         "notices to": lambda: outside.addresses(environment),
         "test notice": notice,

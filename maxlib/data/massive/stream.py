@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 # At DEBUG, websockets writes down every frame, and the log-in frame holds the key: this logger never does.
 _LOG: Final = logging.getLogger("maxlib.data.massive.socket")
-_LOG.setLevel(logging.INFO)
+_LOG.setLevel(logging.WARNING)
 _MAX_FRAME: Final = 4_000_000
 _MAX_QUOTES: Final = 1000
 _DISPLACED: Final = frozenset({"max_connections", "force_disconnect"})

@@ -28,7 +28,7 @@ REMEMBERED: Final = 10_000
 """Execution ids. An older duplicate is still caught by what it would add to its order: nothing."""
 
 _LOG: Final = logging.getLogger(__name__)
-_LOG.setLevel(logging.INFO)  # at DEBUG the library writes every frame, and the first holds the keys
+_LOG.setLevel(logging.WARNING)  # at DEBUG the library writes every frame, and the first holds the keys
 
 Sleep = Callable[[float], Awaitable[None]]
 

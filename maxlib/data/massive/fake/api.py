@@ -215,6 +215,8 @@ class Api:
         known = self.market.value(ticker, now)
         if known is None:
             return {"ticker": ticker, "error": "NOT_FOUND", "message": "Ticker not found."}
+        midnight = calendar.to_ns(calendar.new_york(known[0]).date(), 0)
+        before = self.market.value(ticker, midnight - 1)
         return {
             "ticker": ticker,
             "name": ticker.removeprefix("I:"),
@@ -223,7 +225,13 @@ class Api:
             "market_status": _market_word(now),
             "timeframe": "REAL-TIME",
             "last_updated": known[0],
-            "session": {"open": known[1], "high": known[1], "low": known[1], "close": known[1]},
+            "session": {
+                "open": known[1],
+                "high": known[1],
+                "low": known[1],
+                "close": known[1],
+                **({"previous_close": before[1]} if before is not None else {}),
+            },
         }
 
     def _last_trade(self, path: str, query: Mapping[str, str], now: int, ticker: str) -> Any:  # noqa: ARG002 -- one signature for all

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Not at DEBUG, where it would write down the keys that clients log in with.
 _LOG: Final = logging.getLogger("maxlib.data.massive.fake")
-_LOG.setLevel(logging.INFO)
+_LOG.setLevel(logging.WARNING)
 CLUSTERS: Final = ("stocks", "options", "indices")
 _CHANNELS: Final = {
     "stocks": ("AM", "T", "Q", "LULD"),
