@@ -149,10 +149,11 @@ def tiles(view: View) -> str:
         for name, value, kind, note in (
             _last(view),
             _held(view),
-            ("Unrealised", usd(view.unrealised_cents), tone(view.unrealised_cents), "at the bid, fees off"),
+            _unrealised(view),
             ("Realised", usd(view.realised_cents), tone(view.realised_cents),
              f"after {usd(view.fee_cents, sign=False)} fees"),
-            ("Equity", usd(view.equity_cents, sign=False), "", f"from {usd(view.start_cents, sign=False)}"),
+            ("Equity", usd(view.equity_cents, sign=False), "",
+             "what is open at its cost" if _unpriced(view) else f"from {usd(view.start_cents, sign=False)}"),
             ("Trades", str(len(view.trades)), "", f"{view.signals} signal{'' if view.signals == 1 else 's'}"),
             _win_rate(view),
         )
@@ -176,10 +177,28 @@ def _held(view: View) -> tuple[str, str, str, str]:
     first, *rest = view.positions
     more = f" +{len(rest)}" if rest else ""
     quantity = first.open_quantity or first.quantity
-    note = "order waits for the next open"
-    if first.entry_cents is not None and first.bid_cents is not None:
-        note = f"{first.entry_cents / 100:.2f} → bid {first.bid_cents / 100:.2f}"
+    note = _waits(view)
+    if first.entry_cents is not None:
+        bid = "no bid" if first.bid_cents is None else f"bid {first.bid_cents / 100:.2f}"
+        note = f"{first.entry_cents / 100:.2f} → {bid}"
     return "Position", f"{quantity} × {option(first.right, first.strike)}{more}", "", note
+
+
+def _unrealised(view: View) -> tuple[str, str, str, str]:
+    if _unpriced(view):
+        return "Unrealised", "–", "mx-amber", "no quote to value it at"
+    cents = view.unrealised_cents
+    return "Unrealised", usd(cents), tone(cents), "at the bid, fees off"
+
+
+def _unpriced(view: View) -> bool:
+    """Whether something is open that nothing quotes: its profit or loss is not known, and counts as 0."""
+    return any(p.entry_cents is not None and p.bid_cents is None for p in view.positions)
+
+
+def _waits(view: View) -> str:
+    live = isinstance(view, Status) and (view.quotes == "live" or view.fills == "broker")
+    return "waits for its fill" if live else "waits for the next open"
 
 
 def _win_rate(view: View) -> tuple[str, str, str, str]:
@@ -195,25 +214,41 @@ def _win_rate(view: View) -> tuple[str, str, str, str]:
 
 def position(view: View) -> str:
     """What is held, what it would bring now, and where it leaves."""
-    title = _title("Position", "quotes modelled")
+    title = _title("Position", quoted(view))
     if not view.positions:
         return title + _empty("Flat.")
-    return title + "".join(_position(p) for p in view.positions)
+    return title + "".join(_position(p, _waits(view)) for p in view.positions)
 
 
-def _position(p: PositionView) -> str:
+def quoted(view: View) -> str:
+    """Where option quotes come from; or that there are none to trade at, in red if that holds a position."""
+    if isinstance(view, SessionView) or view.quotes == "modelled":
+        return "quotes modelled"
+    if not view.unquoted:
+        return "quotes live"
+    kind = "mx-down" if view.positions else "mx-amber"
+    return f"<span class='{kind}' title='{escape(view.unquoted)}'>no live quotes: nothing fills</span>"
+
+
+def _position(p: PositionView, waits: str) -> str:
     package = " " in p.contract  # several legs: the name says them all
     held = p.contract if package else f"{p.contract[:-15]} {option(p.right, p.strike)}, {p.expiry:%-d %b}"
     rows: list[tuple[str, str, str]] = [
         ("Package" if package else "Contract", escape(held), ""),
         ("Quantity", f"{p.open_quantity} of {p.quantity}", ""),
-        ("Entry", "waits for the next open", "mx-amber"),
+        ("Entry", waits, "mx-amber"),
     ]
-    if p.entry_cents is not None and p.entry_at is not None and p.bid_cents is not None:
+    if p.entry_cents is not None and p.entry_at is not None:
         rows[-1] = ("Entry", f"{p.entry_cents / 100:.2f} at {hhmm(p.entry_at)}", "")
+        rows += (
+            [
+                ("Bid now", f"{p.bid_cents / 100:.2f}", ""),
+                ("Unrealised", usd(p.unrealised_cents), tone(p.unrealised_cents)),
+            ]
+            if p.bid_cents is not None
+            else [("Bid now", "no quote", "mx-amber"), ("Unrealised", "–", "")]
+        )
         rows += [
-            ("Bid now", f"{p.bid_cents / 100:.2f}", ""),
-            ("Unrealised", usd(p.unrealised_cents), tone(p.unrealised_cents)),
             ("Stop", _price(p.stop), ""),
             ("Targets", f"{_price(p.tp1)} / {_price(p.tp2)}", ""),
         ]

@@ -62,45 +62,56 @@ def header(scene: Scene) -> str:
     status, state = scene.status, scene.state
     symbol, label = ("–", "NO DATA") if status is None else (escape(status.symbol), status.label)
     kind = state.lower() if scene.away is None else "lost" if state in _LOST else "away"
-    said = escape(sentence(scene))
+    text, tone = sentence(scene)
+    said = escape(text)
     return (
         f"<b class='mx-brand'>MAXTRADER</b><span class='mx-symbol'>{symbol}</span>"
         f"<span class='mx-badge mx-label'>{label}</span>"
         f"<span class='mx-badge mx-state mx-phase mx-{kind}'>{state}</span>"
-        f"<span class='mx-said' title='{said}'>{said}</span>"
+        f"<span class='mx-said {tone}' title='{said}'>{said}</span>"
     )
 
 
-def sentence(scene: Scene) -> str:
-    """What is the matter, if anything is."""
+def sentence(scene: Scene) -> tuple[str, str]:
+    """What is the matter, if anything is, and the CSS class of how bad it is ("" = nobody need act)."""
     if not scene.looked:
-        return ""
+        return "", ""
     if scene.away is not None:
-        if scene.starting:
-            return "The trader starts; this takes some seconds."
-        since = "" if scene.since_ns is None else f"Since {new_york(scene.since_ns):%H:%M:%S}. "
-        return {
-            "none": f"No trader has run in {scene.folder} yet.",
-            "ended": f"{since}A new start goes on from there.",
-            "down": f"{since}The page goes on by itself when it is back.",
-            "silent": f"{since}It hangs or is busy.",
-            "strange": "What answers at its address is no trader of this version.",
-        }[scene.away]
+        return _absence(scene, scene.away), ""
     status = scene.status
     assert status is not None
     if status.fault:
-        return f"An error stopped it: {status.fault}"
+        return f"An error stopped it: {status.fault}", "mx-down"
+    unquoted = status.quotes == "live" and status.unquoted and status.phase != "STOPPED"
+    if unquoted and status.positions:
+        return f"No quotes: nothing can fill, exits neither ({status.unquoted})", "mx-down"
     if status.killed:
-        return status.killed[:1].upper() + status.killed[1:]
+        return status.killed[:1].upper() + status.killed[1:], ""
     if status.differences:
-        return f"The broker differs, nobody enters: {'; '.join(status.differences)}"
+        return f"The broker differs, nobody enters: {'; '.join(status.differences)}", "mx-amber"
     if status.phase != "STOPPED" and (status.process or status.broker or status.feed):
-        return f"Nobody enters: {' and '.join(filter(None, (status.process, status.broker, status.feed)))}"
+        barred = " and ".join(filter(None, (status.process, status.broker, status.feed)))
+        return f"Nobody enters: {barred}", "mx-amber"
+    if unquoted:
+        return f"No quotes: nothing can fill ({status.unquoted})", "mx-amber"
     return {
         "TRADING": "",
         "HALTED": "No new entries; open positions leave as planned.",
         "STOPPED": "It takes no more bars.",
-    }[status.phase]
+    }[status.phase], ""
+
+
+def _absence(scene: Scene, away: Away) -> str:
+    if scene.starting:
+        return "The trader starts; this takes some seconds."
+    since = "" if scene.since_ns is None else f"Since {new_york(scene.since_ns):%H:%M:%S}. "
+    return {
+        "none": f"No trader has run in {scene.folder} yet.",
+        "ended": f"{since}A new start goes on from there.",
+        "down": f"{since}The page goes on by itself when it is back.",
+        "silent": f"{since}It hangs or is busy.",
+        "strange": "What answers at its address is no trader of this version.",
+    }[away]
 
 
 def clock(scene: Scene) -> str:

@@ -25,6 +25,16 @@ def mark(i: int, text: str = "calls") -> dict[str, Any]:
     return {"kind": "denied", "ts": BEGIN + i * MINUTE, "spot": 500.0, "side": 1, "text": text, "good": None}
 
 
+def held(bid_cents: int | None = 250, **more: Any) -> dict[str, Any]:
+    """Four puts, bought at 2.00."""
+    return {
+        "trade": 1, "side": -1, "contract": "QQQ250113P00517000", "right": "P", "strike": 517.0,
+        "expiry": "2025-01-13", "quantity": 4, "open_quantity": 4, "entry_at": BEGIN, "entry_cents": 200,
+        "bid_cents": bid_cents, "unrealised_cents": 0 if bid_cents is None else 4 * (bid_cents - 200) * 100,
+        "stop": 520.0, **more,
+    }  # fmt: skip
+
+
 class FakeTrader:
     """Answers what `status`, `bars` and `marks` say; `asked` is what came in.
 
@@ -107,6 +117,8 @@ def hostile(fake: FakeTrader, text: str) -> None:
         **dict.fromkeys(("name", "symbol", "strategy", "journal_head", "killed", "fault"), text),
         "feed": text,
         "broker": text,
+        "quotes": "live",
+        "unquoted": text,
         "differences": [text],
         "blocked": {"stop": text, "halt": text},
         "positions": [

@@ -9,7 +9,7 @@ import pytest
 from maxlib.views.price_chart import CANDLES
 from maxlib.views.remote import Remote
 from maxlib.views.trader_page import TraderPage
-from tests.views.fake_trader import BEGIN, MINUTE, FakeTrader, bar, hostile
+from tests.views.fake_trader import BEGIN, MINUTE, FakeTrader, bar, held, hostile
 
 
 class Starts:
@@ -47,6 +47,10 @@ def disabled(app: TraderPage) -> set[str]:
 def candles(app: TraderPage) -> list[str]:
     found: list[str] = app.chart.widget.figure["data"][CANDLES]["x"]
     return found
+
+
+def position(app: TraderPage) -> str:
+    return next(panel.value for panel in app.panels if "mx-position" in panel._dom_classes)
 
 
 def everything(app: TraderPage) -> str:
@@ -90,6 +94,43 @@ def test_what_is_the_matter_is_said(
     app.look()
     assert f">{badge}</span>" in app.header.value
     assert said in app.header.value
+
+
+NO_QUOTES = {"quotes": "live", "unquoted": "the chain does not answer"}
+
+
+@pytest.mark.parametrize(
+    ("more", "badge", "title"),
+    [
+        ({}, "mx-said '", "quotes modelled"),
+        ({"quotes": "live"}, "mx-said '", "quotes live"),
+        (NO_QUOTES, "mx-said mx-amber'", "mx-amber' title='the chain does not answer'>no live quotes"),
+        ({**NO_QUOTES, "positions": [held(None)]}, "mx-said mx-down'", "mx-down' title='the chain does not"),
+        ({**NO_QUOTES, "phase": "STOPPED"}, "mx-said '", "no live quotes"),
+    ],
+)
+def test_where_quotes_come_from_and_that_without_them_nothing_fills(
+    app: TraderPage, fake: FakeTrader, more: dict[str, str], badge: str, title: str
+) -> None:
+    fake.more = more
+    app.look()
+    assert badge in app.header.value
+    assert title in position(app)
+    assert ("nothing can fill" in app.header.value) == ("unquoted" in more and "phase" not in more)
+    assert ("exits neither" in app.header.value) == ("positions" in more)
+
+
+def test_a_position_that_nothing_quotes_is_held_and_not_valued(app: TraderPage, fake: FakeTrader) -> None:
+    fake.more = {**NO_QUOTES, "positions": [held(None)]}
+    app.look()
+    assert "2.00 at 09:31" in position(app), "it is held: no entry waits"
+    assert "waits for" not in everything(app)
+    assert "no quote to value it at" in app.tiles.value
+    assert "what is open at its cost" in app.tiles.value
+    fake.more = {"quotes": "live", "positions": [held(250)]}
+    app.look()
+    assert "+$200.00" in position(app)
+    assert "no quote" not in everything(app)
 
 
 def test_down_it_keeps_the_last_picture_dimmed_and_goes_on_when_it_is_back(
