@@ -15,6 +15,7 @@ from maxlib.core.config import Config
 from maxlib.engine.backtest import Rows, to_bar
 from maxlib.engine.brokerage import BrokerShell
 from maxlib.engine.events import Bar, Trade
+from maxlib.engine.guard_view import GuardView, guard_view
 from maxlib.engine.projection import Projection, number
 from maxlib.engine.session_views import (
     BarView,
@@ -69,6 +70,7 @@ class Status(Config):
     unquoted : why the newest live quotes cannot be traded at, "" = they can
     broker : why the broker lets nobody enter, "" = it is well or there is none
     guard : market state, breakers and safe mode in a few words; "" = there is no guard
+    guarded : what of the guard's limits is used; None = there is none, or nothing was asked of it yet
     process : why the trader itself lets nobody enter, "" = it is well
     differences : what its account and our books differed in, until a person clears it
     age_s : seconds from the end of the newest bar to now; None before the first
@@ -95,6 +97,7 @@ class Status(Config):
     unquoted: str = ""
     broker: str
     guard: str
+    guarded: GuardView | None = None
     process: str = ""
     differences: tuple[str, ...]
     taken_s: float | None
@@ -292,6 +295,7 @@ class LiveSession:
             unquoted=self.unquoted,
             broker=_sentence(self.trader.shell.machine.broker),
             guard=self._guard(now),
+            guarded=guard_view(self.trader.shell.machine, now),
             process=self.outage or _sentence(self.trader.shell.machine.process),
             differences=self._differences(),
             taken_s=None if self._taken is None else time.monotonic() - self._taken,

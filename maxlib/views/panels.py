@@ -206,7 +206,11 @@ def _win_rate(view: View) -> tuple[str, str, str, str]:
     if n == 0:
         return "Win rate", "–", "mx-muted", "n = 0"
     low, high = wilson(view.wins, n)
-    return "Win rate", f"{view.wins / n:.0%}", "", f"n = {n}, 95%: {low:.0%} to {high:.0%}"
+    lost = -sum(t.pnl_cents for t in view.trades if t.pnl_cents < 0)
+    won = sum(t.pnl_cents for t in view.trades if t.pnl_cents > 0)
+    factor = f"{won / lost:.2f}" if lost else "–"
+    text = f"{view.wins / n:.0%}<span title='profit factor: what was won by what was lost'>PF {factor}</span>"
+    return "Win rate", text, "mx-beside", f"n = {n}, 95%: {low:.0%} to {high:.0%}"
 
 
 # --- panels
@@ -261,11 +265,21 @@ def _price(value: float | None) -> str:
 
 def trades(view: View) -> str:
     """Closed trades, the newest on top."""
-    title = _title("Trades", str(len(view.trades)) if view.trades else "")
+    title = _title("Trades", _books(view) or (str(len(view.trades)) if view.trades else ""))
     if not view.trades:
         return title + _empty("No trade closed yet.")
     head = ("Time", "Contract", "Qty", "In", "Out", "Why", "P&amp;L")
     return title + _table(head, (_trade(t) for t in reversed(view.trades)))
+
+
+def _books(view: View) -> str:
+    """Each book's day in a few words, where there are two."""
+    guarded = None if isinstance(view, SessionView) else view.guarded
+    return ", ".join(
+        f"{escape(book.book)} <span class='{tone(book.pnl_cents)}'>{usd(book.pnl_cents)}</span>"
+        f" ({book.wins} of {book.trades} won)"
+        for book in (guarded.books if guarded else ())
+    )
 
 
 def _trade(t: TradeView) -> list[str]:

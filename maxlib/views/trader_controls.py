@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import ipywidgets as widgets
 
-Button = Literal["start", "stop", "halt", "resume", "kill", "reset", "clear"]
+Button = Literal["start", "stop", "halt", "resume", "kill", "reset", "clear", "reset_peak"]
 _BUTTONS: Final[tuple[tuple[Button, str, str], ...]] = (
     ("start", "Start", "Starts the trader, kept alive by a supervisor; both outlive this page"),
     (
@@ -25,7 +25,13 @@ _BUTTONS: Final[tuple[tuple[Button, str, str], ...]] = (
     ),
     ("clear", "Clear", "You have looked at what differs from the broker; entries may pass again"),
     ("reset", "Reset", "Takes the kill switch back; the halt stays until Resume"),
+    (
+        "reset_peak",
+        "Reset peak",
+        "Falls from the peak count from today's equity: entries may pass again after a total loss",
+    ),
 )
+NAMES: Final[dict[str, str]] = {name: text for name, text, _ in _BUTTONS}
 
 _PLAIN: Final = (
     "the trader runs",
@@ -33,6 +39,8 @@ _PLAIN: Final = (
     "the trader is halted",
     "it is thrown",
     "nothing differs from the broker",
+    "there is no guard that counts from a peak",
+    "equity is at its peak",
 )
 
 
@@ -56,15 +64,17 @@ class TraderControls(widgets.VBox):
         self.note = widgets.HTML().add_class("mx-note")
         order: tuple[Button, ...] = ("start", "stop", "halt", "resume", "kill", "clear")
         grid = widgets.Box([*(self.buttons[name] for name in order), self.sure, self.keep])
+        peak = widgets.Box([self.buttons["reset_peak"]]).add_class("mx-buttons").add_class("mx-one")
         super().__init__([
             widgets.HTML("<h3>Trader</h3>"),
             self.facts,
             grid.add_class("mx-buttons"),
             widgets.Box([self.code, self.buttons["reset"]]).add_class("mx-buttons").add_class("mx-code"),
+            peak,
             self.note,
         ])  # fmt: skip
         self.add_class("mx-panel").add_class("mx-control")
-        for name in ("start", "stop", "halt", "resume", "clear"):
+        for name in ("start", "stop", "halt", "resume", "clear", "reset_peak"):
             self.buttons[name].on_click(lambda _, name=name: on_button(name, ""))
         self.buttons["kill"].on_click(lambda _: self._confirm(asking=True))
         self.sure.on_click(lambda _: self._thrown())

@@ -14,17 +14,17 @@ import time
 from collections.abc import Callable, Coroutine
 from html import escape
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol, get_args
 
 import ipywidgets as widgets
 
 from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.market.calendar import new_york, to_ns
-from maxlib.views import panels, theme, trader_panels
+from maxlib.views import guard_panel, panels, theme, trader_panels
 from maxlib.views.clock import WallClock
 from maxlib.views.price_chart import PriceChart, usual
 from maxlib.views.remote import Remote
-from maxlib.views.trader_controls import Button, TraderControls
+from maxlib.views.trader_controls import NAMES, Button, TraderControls
 from maxlib.views.trader_panels import Scene
 
 LOG: Final = logging.getLogger(__name__)
@@ -62,7 +62,8 @@ class TraderPage(widgets.VBox):
         self.remote = remote
         self._starter = starter
         self._looked = False
-        self._said = self._asking = ""
+        self._said = ""
+        self._asking: Button | Literal[""] = ""
         self._drawn: Any = None
         self._aged: int | None = None
         self._seen = 0.0
@@ -79,7 +80,8 @@ class TraderPage(widgets.VBox):
         self.panels = [
             panels.Panel(area, trader_panels.of(render, title))
             for area, render, title in (
-                ("whynot", panels.why_not, "Why not traded"), ("position", panels.position, "Position"),
+                ("guard", guard_panel.guard, "Guard"), ("whynot", panels.why_not, "Why not traded"),
+                ("position", panels.position, "Position"),
                 ("trades", panels.trades, "Trades"), ("journal", panels.journal, "Journal"),
             )
         ]  # fmt: skip
@@ -94,7 +96,7 @@ class TraderPage(widgets.VBox):
             widgets.VBox([self.strip, self.chart.widget]).add_class("mx-panel").add_class("mx-centre"),
             *self.panels,
         ])  # fmt: skip
-        self.add_class("mx-app")
+        self.add_class("mx-app").add_class("mx-trader")
         self.paint()
 
     # --- looking
@@ -148,16 +150,16 @@ class TraderPage(widgets.VBox):
         finally:
             self._asking = ""
         if refused is not None:
-            self._said = f"{name.capitalize()} was refused: {refused}."
+            self._said = f"{NAMES[name]} was refused: {refused}."
         self.paint()
         if self._wake is not None:
             self._wake.set()
 
     def _reasons(self, scene: Scene) -> dict[Button, str | None]:
         """Why each button cannot be pressed now; None = it can."""
-        names: tuple[Button, ...] = ("start", "stop", "halt", "resume", "kill", "reset", "clear")
+        names: tuple[Button, ...] = get_args(Button)
         if self._asking:
-            return dict.fromkeys(names, f"the {self._asking} is on its way")
+            return dict.fromkeys(names, f"the {NAMES[self._asking].lower()} is on its way")
         thrown = self.remote.killed
         kill = "it is thrown" if thrown else None
         reset = None if thrown else "the kill switch is not thrown"
@@ -174,6 +176,7 @@ class TraderPage(widgets.VBox):
             "clear": blocked.get("clear"),
             "kill": kill,
             "reset": reset,
+            "reset_peak": blocked.get("reset_peak") or trader_panels.at_its_peak(scene.status),
         }
 
     def _no_start(self, scene: Scene) -> str | None:
@@ -194,8 +197,9 @@ class TraderPage(widgets.VBox):
         self._starting = self._starting and running and (remote.away is not None or not self._looked)
         folder = _short(remote.folder)
         return Scene(
-            remote.status, remote.away, self._looked, remote.since_ns, remote.pid, folder, self._starting
-        )
+            remote.status, remote.away, self._looked, remote.since_ns, remote.pid, folder, self._starting,
+            remote.killed,
+        )  # fmt: skip
 
     def paint(self, *, anew: bool = False) -> None:
         """Draw what is known; only what changed is sent. `anew` = it is another story than before."""

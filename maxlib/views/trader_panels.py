@@ -7,6 +7,7 @@ from html import escape
 from typing import Final, NamedTuple
 
 from maxlib.engine.live import Status
+from maxlib.engine.session_views import PositionView
 from maxlib.market.calendar import new_york
 from maxlib.views import panels
 from maxlib.views.remote import Away
@@ -24,6 +25,7 @@ class Scene(NamedTuple):
     pid : its process, or the last one
     folder : of the trader
     starting : it was started from here and does not answer yet
+    killed : the kill switch is thrown, as the trader says or, if it is away, as its folder does
     """
 
     status: Status | None
@@ -33,6 +35,7 @@ class Scene(NamedTuple):
     pid: int
     folder: str
     starting: bool
+    killed: bool = False
 
     @property
     def state(self) -> str:
@@ -41,7 +44,9 @@ class Scene(NamedTuple):
             return "CONNECTING"
         if self.away is not None:
             return "STARTING" if self.starting else _AWAY[self.away]
-        return self.status.phase if self.status else "CONNECTING"
+        if self.status is None:
+            return "CONNECTING"
+        return "KILLED" if self.status.killed and not self.status.fault else self.status.phase
 
 
 _AWAY: Final[dict[Away, str]] = {
@@ -51,7 +56,7 @@ _AWAY: Final[dict[Away, str]] = {
     "silent": "NO ANSWER",
     "strange": "UNKNOWN",
 }
-_ROWS: Final = ("Strategy", "Account", "Orders", "Guard", "Bars", "Recovered")
+_ROWS: Final = ("Strategy", "Account", "Orders", "Bars", "Recovered")
 _ORDERS: Final = {"simulated": "simulated fills", "dry-run": "not sent", "broker": "to the broker"}
 _LOST: Final = (_AWAY["down"], _AWAY["silent"])
 """What nobody asked for."""
@@ -77,7 +82,7 @@ def sentence(scene: Scene) -> tuple[str, str]:
     if not scene.looked:
         return "", ""
     if scene.away is not None:
-        return _absence(scene, scene.away), ""
+        return _absence(scene, scene.away)
     status = scene.status
     assert status is not None
     if status.fault:
@@ -86,7 +91,7 @@ def sentence(scene: Scene) -> tuple[str, str]:
     if unquoted and status.positions:
         return f"No quotes: nothing can fill, exits neither ({status.unquoted})", "mx-down"
     if status.killed:
-        return status.killed[:1].upper() + status.killed[1:], ""
+        return status.killed[:1].upper() + status.killed[1:], "mx-down"
     if status.differences:
         return f"The broker differs, nobody enters: {'; '.join(status.differences)}", "mx-amber"
     if status.phase != "STOPPED" and (status.process or status.broker or status.feed):
@@ -101,17 +106,46 @@ def sentence(scene: Scene) -> tuple[str, str]:
     }[status.phase], ""
 
 
-def _absence(scene: Scene, away: Away) -> str:
+def _absence(scene: Scene, away: Away) -> tuple[str, str]:
     if scene.starting:
-        return "The trader starts; this takes some seconds."
+        return "The trader starts; this takes some seconds.", ""
     since = "" if scene.since_ns is None else f"Since {new_york(scene.since_ns):%H:%M:%S}. "
-    return {
+    held = unwatched(scene)
+    thrown = "Kill switch thrown. " if scene.killed else ""
+    text = {
         "none": f"No trader has run in {scene.folder} yet.",
         "ended": f"{since}A new start goes on from there.",
         "down": f"{since}The page goes on by itself when it is back.",
         "silent": f"{since}It hangs or is busy.",
         "strange": "What answers at its address is no trader of this version.",
     }[away]
+    return f"{held}{thrown}{text}", "mx-down" if held else "mx-amber" if thrown else ""
+
+
+def unwatched(scene: Scene) -> str:
+    """What was held when the trader last answered, if nobody watches it now."""
+    positions = scene.status.positions if scene.status is not None and scene.away is not None else ()
+    if not positions:
+        return ""
+    count = f"{len(positions)} position{'' if len(positions) == 1 else 's'} open and unwatched"
+    return f"{count}: {', '.join(map(_held, positions))}. "
+
+
+def _held(position: PositionView) -> str:
+    quantity = position.open_quantity or position.quantity
+    name = (
+        position.contract
+        if " " in position.contract  # several legs: the name says them all
+        else f"{position.strike:.2f}".removesuffix(".00") + f" {position.right}"
+    )
+    return f"{quantity} × {name}" + (" (asked for)" if position.entry_cents is None else "")
+
+
+def at_its_peak(status: Status | None) -> str | None:
+    """Why a reset of the peak would change nothing; None = it would."""
+    limits = status.guarded.limits if status is not None and status.guarded is not None else ()
+    fallen = any(limit.used for limit in limits if limit.what == "peak")
+    return None if fallen else "equity is at its peak"
 
 
 def clock(scene: Scene) -> str:
@@ -131,8 +165,7 @@ def about(scene: Scene) -> str:
         account = f"{panels.usd(status.start_cents, sign=False)} at the start"
         rows += [("Strategy", status.strategy), ("Account", account)]
         bars = f"{status.bars:,}" + (f", {status.gaps:,} missing" if status.gaps else "")
-        rows += [("Orders", _ORDERS[status.fills]), ("Guard", status.guard or "none")]
-        rows += [("Bars", bars), ("Recovered", recovered)]
+        rows += [("Orders", _ORDERS[status.fills]), ("Bars", bars), ("Recovered", recovered)]
     return "<dl>" + "".join(
         f"<dt>{name}</dt><dd title='{escape(text)}'>{escape(text)}</dd>" for name, text in rows
     ) + "</dl>"  # fmt: skip

@@ -35,6 +35,19 @@ def held(bid_cents: int | None = 250, **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def guarded(**more: Any) -> dict[str, Any]:
+    """A guard that lets pass: $120 lost of $500."""
+    limits = (
+        ("day", 12_000, 50_000), ("week", 12_000, 125_000), ("month", 40_000, 250_000),
+        ("peak", 12_000, 100_000), ("positions", 0, 1), ("entries", 3, 10),
+    )  # fmt: skip
+    return {
+        "regime": "NORMAL_VOL", "why": "VIX (proxy) 15.9 lies in 13 to 30, daily ATR 1.2 %", "boundary": 13.0,
+        "away": 2.9, "unit": "points", "breakers": [], "safe_mode": [], "books": [],
+        "limits": [{"what": what, "used": used, "limit": limit} for what, used, limit in limits], **more,
+    }  # fmt: skip
+
+
 class FakeTrader:
     """Answers what `status`, `bars` and `marks` say; `asked` is what came in.
 
@@ -119,6 +132,13 @@ def hostile(fake: FakeTrader, text: str) -> None:
         "broker": text,
         "quotes": "live",
         "unquoted": text,
+        "guarded": guarded(
+            regime=text,
+            why=text,
+            breakers=[{"code": text, "until": BEGIN + MINUTE, "actual": 5.0, "limit": 5.0}],
+            safe_mode=[text],
+            books=[{"book": text, "trades": 1, "wins": 1, "pnl_cents": 1, "positions": 0}],
+        ),
         "differences": [text],
         "blocked": {"stop": text, "halt": text},
         "positions": [
