@@ -72,6 +72,7 @@ class Status(Config):
     guard : market state, breakers and safe mode in a few words; "" = there is no guard
     guarded : what of the guard's limits is used; None = there is none, or nothing was asked of it yet
     process : why the trader itself lets nobody enter, "" = it is well
+    finished : the session is over: what was open has left, and a start shows the day without trading it on
     differences : what its account and our books differed in, until a person clears it
     age_s : seconds from the end of the newest bar to now; None before the first
     taken_s : seconds on the wall since the newest bar was taken; None = none since this start
@@ -99,6 +100,7 @@ class Status(Config):
     guard: str
     guarded: GuardView | None = None
     process: str = ""
+    finished: bool = False
     differences: tuple[str, ...]
     taken_s: float | None
     last: float | None
@@ -178,7 +180,9 @@ class LiveSession:
             return "there is no guard that counts from a peak"
         if request == "resume" and self.killed:
             return "the kill switch is thrown; reset it first"
-        return None if self.phase in _LEGAL[request] else _WORDS[self.phase]
+        if self.phase in _LEGAL[request]:
+            return None
+        return "the session is over" if self.trader.finished else _WORDS[self.phase]
 
     def ask(self, request: Request, now: int, why: str = "") -> str | None:
         """Carry out a request; returns the reason if it is refused."""
@@ -297,6 +301,7 @@ class LiveSession:
             guard=self._guard(now),
             guarded=guard_view(self.trader.shell.machine, now),
             process=self.outage or _sentence(self.trader.shell.machine.process),
+            finished=self.trader.finished,
             differences=self._differences(),
             taken_s=None if self._taken is None else time.monotonic() - self._taken,
             last=bar.close if bar else None,

@@ -85,8 +85,9 @@ def _bar(limit: LimitView) -> str:
     money, share = limit.what in MONEY, min(1.0, _share(limit))
     kind = "" if not money or share < _NEAR else "mx-amber" if share < 1.0 else "mx-down"
     used, most = (_dollars(limit.used), _dollars(limit.limit)) if money else (limit.used, limit.limit)
+    text = f"{used} of {most}" if limit.limit > 0 else "none allowed"
     return (
-        f"<div class='mx-use {kind}'><span>{_NAMES[limit.what]}</span><b>{used} of {most}</b>"
+        f"<div class='mx-use {kind}'><span>{_NAMES[limit.what]}</span><b>{text}</b>"
         f"<i style='width:{share:.1%}'></i></div>"
     )
 

@@ -12,7 +12,7 @@ import ipywidgets as widgets
 from maxlib.analytics.metrics import wilson
 from maxlib.engine.live import Status
 from maxlib.engine.session_views import JournalRow, PositionView, SessionView, TradeView
-from maxlib.market.calendar import new_york
+from maxlib.market.calendar import new_york, session
 
 View = SessionView | Status
 WHY_NOT: Final = {
@@ -163,12 +163,21 @@ def tiles(view: View) -> str:
 def _last(view: View) -> tuple[str, str, str, str]:
     if view.last is None or view.bar_at is None:
         return "Last", "–", "mx-muted", "no bar yet"
-    name, last = f"Last, {hhmm(view.bar_at)}", f"{view.last:.2f}"
+    name, last = f"{_hours(view.bar_at)}, {hhmm(view.bar_at)}", f"{view.last:.2f}"
     if view.previous_close is None:
         return name, last, "", "no prior close"
     change = view.last / view.previous_close - 1
     text = f"{change:+.2%}".replace("-", "−")
     return name, last, "", f"<span class='{tone(change)}'>{text}</span> on the prior close"
+
+
+def _hours(bar_at: int) -> str:
+    """What kind of price the newest one is: of regular hours, or of those before or after them."""
+    local = new_york(bar_at)
+    hours, minute = session(local.date()), local.hour * 60 + local.minute
+    if hours is None or hours.open_minute < minute <= hours.close_minute:
+        return "Last"
+    return "Pre-market" if minute <= hours.open_minute else "After hours"
 
 
 def _held(view: View) -> tuple[str, str, str, str]:

@@ -37,6 +37,7 @@ _PLAIN: Final = (
     "the trader runs",
     "the trader is trading",
     "the trader is halted",
+    "the session is over",
     "it is thrown",
     "nothing differs from the broker",
     "there is no guard that counts from a peak",
@@ -97,10 +98,18 @@ class TraderControls(widgets.VBox):
         code, self.code.value = self.code.value, ""  # it stays nowhere on the page
         self._on_button("reset", code)
 
-    def show(self, reasons: Mapping[Button, str | None], said: str) -> None:
-        """Enable what the trader would do; `said` is what became of the last request."""
-        for name, _, tip in _BUTTONS:
-            reason = reasons[name]
+    def show(
+        self, reasons: Mapping[Button, str | None], said: str, tips: Mapping[Button, str] | None = None
+    ) -> None:
+        """Enable what the trader would do.
+
+        Parameters
+        ----------
+        said : what became of the last request
+        tips : what a button does now, where that is not what it usually does
+        """
+        for name, _, usual in _BUTTONS:
+            reason, tip = reasons[name], (tips or {}).get(name, usual)
             self.buttons[name].disabled = reason is not None
             self.buttons[name].tooltip = f"Not now: {reason}" if reason else tip
         self.code.disabled = reasons["reset"] is not None

@@ -209,7 +209,7 @@ class TraderPage(widgets.VBox):
         self._dim(away=scene.away is not None)
         said = self._said or (self._starter.failure if self._starter and scene.away else "")
         self.controls.facts.value = trader_panels.about(scene)
-        self.controls.show(self._reasons(scene), said)
+        self.controls.show(self._reasons(scene), said, trader_panels.tips(scene))
         status = scene.status
         if status is not None:
             self._chart(status, anew=anew)

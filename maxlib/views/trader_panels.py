@@ -11,6 +11,7 @@ from maxlib.engine.session_views import PositionView
 from maxlib.market.calendar import new_york
 from maxlib.views import panels
 from maxlib.views.remote import Away
+from maxlib.views.trader_controls import Button
 
 
 class Scene(NamedTuple):
@@ -46,7 +47,10 @@ class Scene(NamedTuple):
             return "STARTING" if self.starting else _AWAY[self.away]
         if self.status is None:
             return "CONNECTING"
-        return "KILLED" if self.status.killed and not self.status.fault else self.status.phase
+        if self.status.killed and not self.status.fault:
+            return "KILLED"
+        over = self.status.phase == "STOPPED" and self.status.finished and not self.status.fault
+        return "SESSION OVER" if over else self.status.phase
 
 
 _AWAY: Final[dict[Away, str]] = {
@@ -58,6 +62,7 @@ _AWAY: Final[dict[Away, str]] = {
 }
 _ROWS: Final = ("Strategy", "Account", "Orders", "Bars", "Recovered")
 _ORDERS: Final = {"simulated": "simulated fills", "dry-run": "not sent", "broker": "to the broker"}
+SHOWS_AGAIN: Final = "Its session is over: a start shows the day again and trades nothing."
 _LOST: Final = (_AWAY["down"], _AWAY["silent"])
 """What nobody asked for."""
 
@@ -66,7 +71,7 @@ def header(scene: Scene) -> str:
     """Brand, symbol, where the prices come from, the state and, calmly, what is the matter."""
     status, state = scene.status, scene.state
     symbol, label = ("–", "NO DATA") if status is None else (escape(status.symbol), status.label)
-    kind = state.lower() if scene.away is None else "lost" if state in _LOST else "away"
+    kind = state.lower().replace(" ", "-") if scene.away is None else "lost" if state in _LOST else "away"
     text, tone = sentence(scene)
     said = escape(text)
     return (
@@ -102,8 +107,16 @@ def sentence(scene: Scene) -> tuple[str, str]:
     return {
         "TRADING": "",
         "HALTED": "No new entries; open positions leave as planned.",
-        "STOPPED": "It takes no more bars.",
+        "STOPPED": _over(status) if status.finished else "It was stopped and takes no more bars.",
     }[status.phase], ""
+
+
+def _over(status: Status) -> str:
+    """What the finished session came to."""
+    count = len(status.trades)
+    if not count:
+        return "No trade was made."
+    return f"{count} trade{'' if count == 1 else 's'}, {panels.usd(status.realised_cents)} after fees."
 
 
 def _absence(scene: Scene, away: Away) -> tuple[str, str]:
@@ -114,12 +127,25 @@ def _absence(scene: Scene, away: Away) -> tuple[str, str]:
     thrown = "Kill switch thrown. " if scene.killed else ""
     text = {
         "none": f"No trader has run in {scene.folder} yet.",
-        "ended": f"{since}A new start goes on from there.",
+        "ended": f"{since}{_restart(scene.status)}",
         "down": f"{since}The page goes on by itself when it is back.",
         "silent": f"{since}It hangs or is busy.",
         "strange": "What answers at its address is no trader of this version.",
     }[away]
     return f"{held}{thrown}{text}", "mx-down" if held else "mx-amber" if thrown else ""
+
+
+def _restart(status: Status | None) -> str:
+    """What a start would do with a day that was ended in order."""
+    if status is None:
+        return "A start goes on from there, if its session is not over."
+    return SHOWS_AGAIN if status.finished else "A start goes on from there."
+
+
+def tips(scene: Scene) -> dict[Button, str]:
+    """What a button does now, where that is not what it usually does."""
+    over = scene.away is not None and scene.status is not None and scene.status.finished
+    return {"start": SHOWS_AGAIN} if over else {}
 
 
 def unwatched(scene: Scene) -> str:

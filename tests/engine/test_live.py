@@ -90,3 +90,17 @@ def test_the_first_entry_says_which_run_it_is_and_how_long_its_memory(tmp_path: 
     del whole["streams"]
     assert shown == whole
     one.trader.close()
+
+
+def test_a_day_that_has_ended_says_so_also_after_a_restart(tmp_path: Path) -> None:
+    one = session(tmp_path)
+    one.bar(day()[:1])
+    assert not one.status(0).finished
+    one.trader.finish()
+    assert one.ask("stop", 1) is None
+    assert one.status(1).finished
+    assert one.status(1).blocked["halt"] == "the session is over"
+    one.trader.close()
+    again = session(tmp_path)
+    assert (again.status(1).phase, again.status(1).finished) == ("STOPPED", True)
+    again.trader.close()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from maxlib.ops.heartbeat import Heart
 from maxlib.views.price_chart import CANDLES
 from maxlib.views.remote import Remote
 from maxlib.views.trader_page import TraderPage
@@ -175,6 +176,59 @@ def test_down_it_says_what_is_held_unwatched_and_that_the_switch_is_thrown(
     app.controls.sure.click()
     assert "C. Kill switch thrown. Since " in app.header.value
     assert "TRADER DOWN" in app.header.value
+
+
+OVER = {"phase": "STOPPED", "finished": True, "realised_cents": 12_050}
+
+
+def test_a_session_that_is_over_is_no_alarm(app: TraderPage, fake: FakeTrader) -> None:
+    fake.more = OVER
+    app.look()
+    assert ">SESSION OVER</span>" in app.header.value
+    assert "No trade was made." in app.header.value
+    assert "mx-stopped" not in app.header.value
+    fake.more = {"phase": "STOPPED"}
+    app.look()
+    assert ">STOPPED</span>" in app.header.value
+    assert "It was stopped" in app.header.value
+    fake.more = {**OVER, "fault": "OSError: disk"}
+    app.look()
+    assert ">STOPPED</span>" in app.header.value
+    fake.more = {**OVER, "killed": "kill switch: enough (page)"}
+    app.look()
+    assert ">KILLED</span>" in app.header.value, "it stands for the next day too"
+
+
+@pytest.mark.parametrize(
+    ("finished", "promise"),
+    [(True, "a start shows the day again and trades nothing"), (False, "A start goes on from there")],
+)
+def test_start_promises_of_an_ended_day_what_it_can_do(
+    tmp_path: Path, app: TraderPage, *, finished: bool, promise: str
+) -> None:
+    with FakeTrader(tmp_path) as fake:
+        fake.more = {"phase": "STOPPED", "finished": finished}
+        app.look()
+    (tmp_path / "api.json").unlink()
+    Heart(tmp_path / "heartbeat.json").stop()
+    app.look()
+    assert ">ENDED</span>" in app.header.value
+    assert promise in app.header.value
+    start = app.controls.buttons["start"]
+    assert not start.disabled
+    assert ("trades nothing" in start.tooltip) == finished
+
+
+@pytest.mark.parametrize(
+    ("minutes", "name"),
+    [(-1, "Pre-market, 09:30"), (0, "Last, 09:31"), (389, "Last, 16:00"), (390, "After hours, 16:01")],
+)
+def test_the_last_price_says_of_which_hours_it_is(
+    app: TraderPage, fake: FakeTrader, minutes: int, name: str
+) -> None:
+    fake.bars = [bar(minutes)]
+    app.look()
+    assert f"<label>{name}</label>" in app.tiles.value
 
 
 def test_a_guard_that_is_off_is_said(app: TraderPage, fake: FakeTrader) -> None:
