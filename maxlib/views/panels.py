@@ -197,7 +197,7 @@ def _unrealised(view: View) -> tuple[str, str, str, str]:
     if _unpriced(view):
         return "Unrealised", "–", "mx-amber", "no quote to value it at"
     cents = view.unrealised_cents
-    return "Unrealised", usd(cents), tone(cents), "at the bid, fees off"
+    return "Unrealised", usd(cents), tone(cents), "at the bid, after exit fees"
 
 
 def _unpriced(view: View) -> bool:
