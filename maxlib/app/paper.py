@@ -129,6 +129,7 @@ class PaperTrader:
         if isinstance(self.feed, StreamFeed) and self.feed.chain is not None:
             self.feed.chain.held = self.trader.held_strikes
         self.switch = KillSwitch(self.folder / KILL_SWITCH)
+        self.session.no_reset = self.switch.no_reset
         self.events = Events()
         self.alerts = Alerts(told or notifier(self.folder / "notices", market.label), self.session)
         self.telling = Telling(self.session, self.events, self.alerts, self._now)

@@ -79,6 +79,7 @@ class Status(Config):
     previous_close : close of the last regular session before this one, if the tape has one
     recovered : journal entries that the start found and ran through again
     killed : why the kill switch is thrown, or ""
+    no_reset : why nobody could reset the kill switch, "" = with its code somebody could
     blocked : requests that are refused now, each with the reason
     fault : the error that stopped it, or ""
     """
@@ -122,6 +123,7 @@ class Status(Config):
     journal_count: int
     journal_tail: tuple[JournalRow, ...]
     killed: str
+    no_reset: str = ""
     blocked: dict[Request, str]
     fault: str
 
@@ -138,6 +140,7 @@ class LiveSession:
     ----------
     bars : all that the journal has, those before this start too
     killed : why the kill switch is thrown, or ""; set by whoever watches the switch
+    no_reset : see `Status`; set by whoever has the switch
     unquoted : see `Status`; of this start
     outage : why the journal takes no entry, or ""; set by whoever tries again
     """
@@ -149,6 +152,7 @@ class LiveSession:
         self.label: Venue = label
         self.gaps = 0
         self.fault = self.killed = self.outage = self.unquoted = ""
+        self.no_reset = ""
         self._taken: float | None = None
         self._previous_close = previous_close
         self._strategy = strategy
@@ -309,6 +313,7 @@ class LiveSession:
             bars=len(self.bars),
             recovered=self.trader.recovery.entries,
             killed=self.killed,
+            no_reset=self.no_reset,
             blocked={request: reason for request, reason in refusals.items() if reason is not None},
             fault=self.fault,
             **self._shown.account(bar, self.trader.sigma),

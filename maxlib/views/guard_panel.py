@@ -8,7 +8,7 @@ from typing import Final
 
 from maxlib.engine.guard_view import MONEY, BreakerView, GuardView, LimitView
 from maxlib.engine.live import Status
-from maxlib.views import panels
+from maxlib.views.words import hhmm
 
 _NAMES: Final = {
     "day": "Loss today",
@@ -99,7 +99,7 @@ def _dollars(cents: int) -> str:
 def _breaker(breaker: BreakerView, now: int) -> str:
     left = -((now - breaker.until) // 60_000_000_000)  # a minute that has begun counts
     name = _BREAKERS.get(breaker.code, breaker.code)
-    told = f"{left} min left, until {panels.hhmm(breaker.until)}"
+    told = f"{left} min left, until {hhmm(breaker.until)}"
     why = f"{breaker.actual:g} reached {breaker.limit:g}"
     return (
         f"<div class='mx-row mx-down' title='{escape(why)}'>"

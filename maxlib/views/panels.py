@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any, Final
@@ -13,6 +12,8 @@ from maxlib.analytics.metrics import wilson
 from maxlib.engine.live import Status
 from maxlib.engine.session_views import JournalRow, PositionView, SessionView, TradeView
 from maxlib.market.calendar import new_york, session
+from maxlib.views.journal_words import summary
+from maxlib.views.words import hhmm, option, tone, usd
 
 View = SessionView | Status
 WHY_NOT: Final = {
@@ -73,30 +74,6 @@ class Panel(widgets.HTML):
     def show(self, view: object) -> None:
         """Render; nothing is sent if nothing changed."""
         self.value = self._render(view)
-
-
-# --- words and numbers
-
-
-def usd(cents: float, *, sign: bool = True) -> str:
-    """Dollars and cents: "+$1,234.50", "−$3.00"."""
-    lead = "−" if cents < 0 else "+" if sign and cents > 0 else ""
-    return f"{lead}${abs(cents) / 100:,.2f}"
-
-
-def hhmm(ts: int) -> str:
-    """New York time of a UTC ns stamp, "09:47"."""
-    return f"{new_york(ts):%H:%M}"
-
-
-def tone(value: float) -> str:
-    """CSS class of a gain or a loss."""
-    return "mx-up" if value > 0 else "mx-down" if value < 0 else ""
-
-
-def option(right: str, strike: float) -> str:
-    """An option as a trader says it: "501 C", "612.50 P"."""
-    return f"{strike:.2f}".removesuffix(".00") + f" {escape(right)}"
 
 
 def _title(text: str, note: str = "") -> str:
@@ -342,28 +319,3 @@ def _entry(row: JournalRow) -> list[str]:
         _cell(escape(row.kind)),
         _cell(f"<span title='{escape(row.body)}'>{escape(summary(row.kind, row.body))}</span>", "cut"),
     ]
-
-
-def summary(kind: str, body: str) -> str:
-    """One journal entry in a few words; an unknown kind stands as it is."""
-    data: dict[str, Any] = json.loads(body)
-    try:
-        if kind == "bar":
-            return f"close {data['values'][4]:.2f}"
-        if kind == "command":
-            return f"{data['name']}: {data['why']}" if data["why"] else data["name"]
-        if kind == "signal":
-            return f"{'calls' if data['side'] > 0 else 'puts'} at {data['spot']:.2f}"
-        if kind == "order":
-            return f"{data['side']} {data['quantity']} {data['contract']}, {data['purpose']}"
-        if kind == "fill":
-            return f"{data['side']} {data['quantity']} {data['contract']} at {data['price_cents'] / 100:.2f}"
-        if kind == "denied":
-            return f"{data['code']}: {data['actual']:g}, limit {data['limit']:g}"
-        if kind == "rejected":
-            return f"{data['purpose']}: {data['code']}"
-        if kind == "closed":
-            return f"trade {data['trade']}, {data['reason']}, {usd(data['pnl_cents'])}"
-    except (KeyError, TypeError, ValueError):
-        pass  # written by another version: shown as it is
-    return body

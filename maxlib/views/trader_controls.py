@@ -38,6 +38,7 @@ _PLAIN: Final = (
     "the trader is trading",
     "the trader is halted",
     "the session is over",
+    "the kill switch is not thrown",
     "it is thrown",
     "nothing differs from the broker",
     "there is no guard that counts from a peak",
@@ -123,13 +124,12 @@ class TraderControls(widgets.VBox):
 def _grouped(reasons: Mapping[Button, str | None]) -> dict[str, list[str]]:
     """Disabled buttons by reason.
 
-    What the badge says already is left to the tooltip, and the reset's too while there is nothing to reset.
+    What the badge says already, or goes without saying, is left to the tooltip.
     """
     found: dict[str, list[str]] = {}
     for name, text, _ in _BUTTONS:
         reason = reasons[name]
-        plain = reason in _PLAIN or (name == "reset" and reasons["kill"] is None)
-        if reason is not None and not plain:
+        if reason is not None and reason not in _PLAIN:
             found.setdefault(reason, []).append(text)
     return found
 

@@ -168,6 +168,7 @@ class TraderPage(widgets.VBox):
             found = dict.fromkeys(names, silent if scene.looked else "the page connects")
             return {**found, "start": self._no_start(scene), "kill": kill, "reset": reset or found["reset"]}
         blocked = scene.status.blocked if scene.status else {}
+        no_code = scene.status.no_reset if scene.status else ""
         return {
             "start": "the trader runs",
             "stop": blocked.get("stop"),
@@ -175,7 +176,7 @@ class TraderPage(widgets.VBox):
             "resume": blocked.get("resume"),
             "clear": blocked.get("clear"),
             "kill": kill,
-            "reset": reset,
+            "reset": no_code or reset,
             "reset_peak": blocked.get("reset_peak") or trader_panels.at_its_peak(scene.status),
         }
 

@@ -12,6 +12,7 @@ from maxlib.market.calendar import new_york
 from maxlib.views import panels
 from maxlib.views.remote import Away
 from maxlib.views.trader_controls import Button
+from maxlib.views.words import usd
 
 
 class Scene(NamedTuple):
@@ -116,7 +117,7 @@ def _over(status: Status) -> str:
     count = len(status.trades)
     if not count:
         return "No trade was made."
-    return f"{count} trade{'' if count == 1 else 's'}, {panels.usd(status.realised_cents)} after fees."
+    return f"{count} trade{'' if count == 1 else 's'}, {usd(status.realised_cents)} after fees."
 
 
 def _absence(scene: Scene, away: Away) -> tuple[str, str]:
@@ -144,8 +145,12 @@ def _restart(status: Status | None) -> str:
 
 def tips(scene: Scene) -> dict[Button, str]:
     """What a button does now, where that is not what it usually does."""
-    over = scene.away is not None and scene.status is not None and scene.status.finished
-    return {"start": SHOWS_AGAIN} if over else {}
+    status = scene.status
+    if status is None:
+        return {}
+    if scene.away is not None:
+        return {"start": SHOWS_AGAIN} if status.finished else {}
+    return {"kill": f"Blocks entries for good: {status.no_reset}"} if status.no_reset else {}
 
 
 def unwatched(scene: Scene) -> str:
@@ -188,7 +193,7 @@ def about(scene: Scene) -> str:
         rows += [(name, "–") for name in _ROWS]
     else:
         recovered = f"{status.recovered:,} entries" if status.recovered else "–"
-        account = f"{panels.usd(status.start_cents, sign=False)} at the start"
+        account = f"{usd(status.start_cents, sign=False)} at the start"
         rows += [("Strategy", status.strategy), ("Account", account)]
         bars = f"{status.bars:,}" + (f", {status.gaps:,} missing" if status.gaps else "")
         rows += [("Orders", _ORDERS[status.fills]), ("Bars", bars), ("Recovered", recovered)]

@@ -127,7 +127,7 @@ def hostile(fake: FakeTrader, text: str) -> None:
     """Every text that a trader can send, as an attacker would choose it."""
     fake.marks = [mark(2, text)]
     fake.more = {
-        **dict.fromkeys(("name", "symbol", "strategy", "journal_head", "killed", "fault"), text),
+        **dict.fromkeys(("name", "symbol", "strategy", "journal_head", "killed", "fault", "no_reset"), text),
         "feed": text,
         "broker": text,
         "quotes": "live",

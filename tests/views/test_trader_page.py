@@ -383,3 +383,17 @@ def test_text_from_outside_is_escaped(app: TraderPage, fake: FakeTrader) -> None
     assert shown.count("&lt;img") >= 12
     assert "<img" not in shown
     assert "<img" not in json.dumps(app.chart.widget.figure["data"])
+
+
+def test_that_a_kill_could_not_be_taken_back_is_said_before_it(app: TraderPage, fake: FakeTrader) -> None:
+    fake.more = {"no_reset": "no code is set"}
+    app.look()
+    buttons = app.controls.buttons
+    assert (buttons["reset"].disabled, buttons["reset"].tooltip) == (True, "Not now: no code is set")
+    assert not buttons["kill"].disabled
+    assert buttons["kill"].tooltip == "Blocks entries for good: no code is set"
+    assert "No Reset: no code is set." in app.controls.note.value
+    fake.more = {"phase": "HALTED", "killed": "kill switch: x (page)", "no_reset": "no code is set"}
+    app.look()
+    assert buttons["reset"].disabled
+    assert app.controls.code.disabled
