@@ -11,17 +11,16 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from html import escape
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, get_args
 
-import ipywidgets as widgets
-
 from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.market.calendar import new_york, to_ns
-from maxlib.views import guard_panel, panels, theme, trader_panels
+from maxlib.views import guard_panel, panels, trader_panels
 from maxlib.views.clock import WallClock
+from maxlib.views.page import Page
 from maxlib.views.price_chart import PriceChart, usual
 from maxlib.views.remote import Remote
 from maxlib.views.trader_controls import NAMES, Button, TraderControls
@@ -49,7 +48,7 @@ class Starter(Protocol):
         """Why what was started ended; "" = it runs, or ended in order."""
 
 
-class TraderPage(widgets.VBox):
+class TraderPage(Page):
     """The page.
 
     Parameters
@@ -85,18 +84,14 @@ class TraderPage(widgets.VBox):
                 ("trades", panels.trades, "Trades"), ("journal", panels.journal, "Journal"),
             )
         ]  # fmt: skip
-        self.strip = widgets.HTML().add_class("mx-tape")
-        self.banner = widgets.HTML().add_class("mx-banner")
-        super().__init__([
-            widgets.HTML(f"<style>{theme.css()}</style>").add_class("mx-style"),
-            widgets.Box([self.header, self.clock, self.wall]).add_class("mx-header"),
-            self.banner,
-            self.tiles,
-            self.controls,
-            widgets.VBox([self.strip, self.chart.widget]).add_class("mx-panel").add_class("mx-centre"),
-            *self.panels,
-        ])  # fmt: skip
-        self.add_class("mx-app").add_class("mx-trader")
+        super().__init__(
+            header=[self.header, self.clock, self.wall],
+            tiles=self.tiles,
+            controls=self.controls,
+            chart=self.chart,
+            panels=self.panels,
+            kind="mx-trader",
+        )
         self.paint()
 
     # --- looking
@@ -273,16 +268,7 @@ class TraderPage(widgets.VBox):
         """Tell what went wrong with the page; the trader knows nothing of it."""
         LOG.error("the trader's page", exc_info=error)
         text = f"This page failed ({type(error).__name__}: {error}); the trader is another process."
-        self.banner.value = f"<div role='alert'>{escape(text)}</div>"
-
-    def _guard(self, function: Callable[..., None]) -> Callable[..., None]:
-        def guarded(*args: Any) -> None:
-            try:
-                function(*args)
-            except Exception as error:  # noqa: BLE001 - the page's edge: whatever it is, it is shown
-                self.fail(error)
-
-        return guarded
+        self._say(text)
 
 
 def _short(folder: Path) -> str:
