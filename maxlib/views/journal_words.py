@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
 from maxlib.market.calendar import new_york
-from maxlib.views.words import usd
+from maxlib.views.words import option, usd
+
+_OCC: Final = re.compile(r"[A-Z]+\d{6}([CP])(\d{8})")
 
 
 def summary(kind: str, body: str) -> str:
@@ -16,6 +19,12 @@ def summary(kind: str, body: str) -> str:
         return _WORDS[kind](json.loads(body))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         return body
+
+
+def _name(contract: str) -> str:
+    """A contract as a trader says it, "526 C"; a package keeps its own name."""
+    found = _OCC.fullmatch(contract)
+    return option(found[1], int(found[2]) / 1000) if found else contract
 
 
 def _command(data: dict[str, Any]) -> str:
@@ -112,8 +121,8 @@ _WORDS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "guard": _guard,
     "signal": lambda d: f"{'calls' if d['side'] > 0 else 'puts'} at {d['spot']:.2f}",
     "selected": _selected,
-    "order": lambda d: f"{d['side']} {d['quantity']} {d['contract']}, {d['purpose']}",
-    "fill": lambda d: f"{d['side']} {d['quantity']} {d['contract']} at {d['price_cents'] / 100:.2f}",
+    "order": lambda d: f"{d['side']} {d['quantity']} × {_name(d['contract'])}, {d['purpose']}",
+    "fill": lambda d: f"{d['side']} {d['quantity']} × {_name(d['contract'])} at {d['price_cents'] / 100:.2f}",
     "denied": lambda d: f"{d['code']}: {d['actual']:g}, limit {d['limit']:g}",
     "rejected": lambda d: f"{d['purpose']}: {d['code']}",
     "expired": lambda d: f"trade {d['trade']}, underlying at {d['spot']:.2f}",
