@@ -142,6 +142,7 @@ class PaperTrader:
         if isinstance(self.feed, StreamFeed) and self.feed.chain is not None:
             self.feed.chain.held = self.trader.held_strikes
         self.switch = KillSwitch(self.folder / KILL_SWITCH)
+        self.session.no_reset = self.switch.no_reset
         self.events = Events()
         self.alerts = Alerts(notices(), self.session, self._now)
         self.telling = Telling(self.session, self.events, self.alerts, self._now)

@@ -15,6 +15,7 @@ from maxlib.core.config import Config
 from maxlib.engine.backtest import Rows, to_bar
 from maxlib.engine.brokerage import BrokerShell
 from maxlib.engine.events import Bar, Trade
+from maxlib.engine.guard_view import GuardView, guard_view
 from maxlib.engine.projection import Projection, number
 from maxlib.engine.session_views import (
     BarView,
@@ -69,13 +70,16 @@ class Status(Config):
     unquoted : why the newest live quotes cannot be traded at, "" = they can
     broker : why the broker lets nobody enter, "" = it is well or there is none
     guard : market state, breakers and safe mode in a few words; "" = there is no guard
+    guarded : what of the guard's limits is used; None = there is none, or nothing was asked of it yet
     process : why the trader itself lets nobody enter, "" = it is well
+    finished : the session is over: what was open has left, and a start shows the day without trading it on
     differences : what its account and our books differed in, until a person clears it
     age_s : seconds from the end of the newest bar to now; None before the first
     taken_s : seconds on the wall since the newest bar was taken; None = none since this start
     previous_close : close of the last regular session before this one, if the tape has one
     recovered : journal entries that the start found and ran through again
     killed : why the kill switch is thrown, or ""
+    no_reset : why nobody could reset the kill switch, "" = with its code somebody could
     blocked : requests that are refused now, each with the reason
     fault : the error that stopped it, or ""
     """
@@ -95,7 +99,9 @@ class Status(Config):
     unquoted: str = ""
     broker: str
     guard: str
+    guarded: GuardView | None = None
     process: str = ""
+    finished: bool = False
     differences: tuple[str, ...]
     taken_s: float | None
     last: float | None
@@ -117,6 +123,7 @@ class Status(Config):
     journal_count: int
     journal_tail: tuple[JournalRow, ...]
     killed: str
+    no_reset: str = ""
     blocked: dict[Request, str]
     fault: str
 
@@ -133,6 +140,7 @@ class LiveSession:
     ----------
     bars : all that the journal has, those before this start too
     killed : why the kill switch is thrown, or ""; set by whoever watches the switch
+    no_reset : see `Status`; set by whoever has the switch
     unquoted : see `Status`; of this start
     outage : why the journal takes no entry, or ""; set by whoever tries again
     """
@@ -144,6 +152,7 @@ class LiveSession:
         self.label: Venue = label
         self.gaps = 0
         self.fault = self.killed = self.outage = self.unquoted = ""
+        self.no_reset = ""
         self._taken: float | None = None
         self._previous_close = previous_close
         self._strategy = strategy
@@ -177,7 +186,9 @@ class LiveSession:
             return "no bar has come yet, and the guard begins with one"
         if request == "resume" and (self.killed or self.trader.shell.machine.killed):
             return "the kill switch is thrown; reset it first"
-        return None if self.phase in _LEGAL[request] else _WORDS[self.phase]
+        if self.phase in _LEGAL[request]:
+            return None
+        return "the session is over" if self.trader.finished else _WORDS[self.phase]
 
     def ask(self, request: Request, now: int, why: str = "") -> str | None:
         """Carry out a request; returns the reason if it is refused."""
@@ -311,7 +322,9 @@ class LiveSession:
             unquoted=self.unquoted,
             broker=_sentence(self.trader.shell.machine.broker),
             guard=self._guard(now),
+            guarded=guard_view(self.trader.shell.machine, now),
             process=self.outage or _sentence(self.trader.shell.machine.process),
+            finished=self.trader.finished,
             differences=self._differences(),
             taken_s=None if self._taken is None else time.monotonic() - self._taken,
             last=bar.close if bar else None,
@@ -319,6 +332,7 @@ class LiveSession:
             bars=len(self.bars),
             recovered=self.trader.recovery.entries,
             killed=self.killed,
+            no_reset=self.no_reset,
             blocked={request: reason for request, reason in refusals.items() if reason is not None},
             fault=self.fault,
             **self._shown.account(bar, self.trader.sigma),

@@ -21,6 +21,8 @@ from maxlib.options.desk import Market
 
 TAIL: Final = 40
 """Newest journal entries that a view carries."""
+LONG: Final = 500
+"""Characters of JSON from which a view shortens a value of an entry."""
 
 
 def number(value: float) -> float | None:
@@ -182,8 +184,21 @@ class Projection:
 
 
 def _row(entry: Entry) -> JournalRow:
-    """An entry for a view; of a chain's quotes only how many there are, for they are long."""
-    if entry.kind == "quotes":
-        body = json.loads(entry.body)
-        entry = entry._replace(body=canonical({**body, "rows": len(body["rows"])}))
+    """An entry for a view. What is long in it stands as how much it is: the journal itself has the rest.
+
+    A first entry holds the strategy's memory, a chain's quotes have hundreds of rows, and a view goes out
+    twice a second to every page.
+    """
+    if len(entry.body) > LONG or entry.kind == "quotes":
+        body = {name: _short(name, value) for name, value in json.loads(entry.body).items()}
+        entry = entry._replace(body=canonical(body))
     return JournalRow(**entry._asdict())
+
+
+def _short(name: str, value: Any) -> Any:
+    if name == "rows" and isinstance(value, list):  # of quotes: a number however many there are
+        return len(value)
+    size = len(canonical(value))
+    if size <= LONG:
+        return value
+    return f"{value[:LONG]}…" if isinstance(value, str) else f"{size:,} characters"

@@ -68,7 +68,7 @@ class DenialView(Config):
 
 
 class JournalRow(Config):
-    """One entry of the journal."""
+    """One entry of the journal; in `body`, JSON, what is long stands as how much it is."""
 
     seq: int
     ts: int

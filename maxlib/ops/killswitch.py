@@ -80,6 +80,12 @@ class KillSwitch:
         """Whether entries are blocked: two looks at the file system, cheap enough before each order."""
         return self._latched is not None or os.path.lexists(self._path) or not self._path.parent.is_dir()
 
+    @property
+    def no_reset(self) -> str:
+        """Why nobody could reset it, whatever the code; "" = with the right code somebody could."""
+        known = len(self._environment.get(CODE_VARIABLE, "")) >= MIN_CODE
+        return "" if known else f"{CODE_VARIABLE} holds no code of {MIN_CODE} characters or more"
+
     def why(self) -> Thrown | None:
         """Why entries are blocked; None if they are not."""
         if not self.thrown:

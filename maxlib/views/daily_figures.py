@@ -144,7 +144,7 @@ def _signals(figure: go.Figure, report: Daily, view: Candles) -> None:
                 "symbol": [f"triangle-{'up' if s > 0 else 'down'}{'' if taken else '-open'}" for s in sides],
             },
             hovertext=[
-                f"{'long' if s > 0 else 'short'} signal, {new_york(ts):%H:%M}<br>"
+                f"signal for {'calls' if s > 0 else 'puts'}, {new_york(ts):%H:%M}<br>"
                 f"{escape(denied.get(ts, 'taken'))}"
                 for ts, s in part
             ],

@@ -180,7 +180,8 @@ def _clock(ts: int) -> str:
 
 
 def _side(side: int) -> str:
-    return "long" if side > 0 else "short"
+    """What a signal of that side buys: a bought put is no short."""
+    return "calls" if side > 0 else "puts"
 
 
 def why_not(report: Daily) -> str:

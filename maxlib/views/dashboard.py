@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable
-from functools import wraps
 from html import escape
 from typing import Any, Final
-
-import ipywidgets as widgets
 
 from maxlib.core.config import parse
 from maxlib.core.errors import ConfigError, MaxTraderError
@@ -27,10 +23,11 @@ from maxlib.market.instruments import instrument
 from maxlib.research import scenario
 from maxlib.risk.sizing import RiskConfig
 from maxlib.strategies.strategy import Strategy
-from maxlib.views import panels, theme
+from maxlib.views import panels
 from maxlib.views.clock import WallClock
 from maxlib.views.controls import SPEEDS, Controls
 from maxlib.views.host import KernelHost
+from maxlib.views.page import Page
 from maxlib.views.price_chart import PriceChart
 
 LOG: Final = logging.getLogger(__name__)
@@ -46,7 +43,7 @@ def settings(name: str, symbol: str, account_usd: int) -> tuple[Strategy, Machin
     return chosen.strategy.build(), chosen.machine.model_copy(update={"symbol": symbol, "risk": risk})
 
 
-class PaperTrader(widgets.VBox):
+class PaperTrader(Page):
     """The paper trader's page.
 
     Parameters
@@ -116,18 +113,13 @@ class PaperTrader(widgets.VBox):
                 ("trades", panels.trades), ("journal", panels.journal),
             )
         ]  # fmt: skip
-        self.strip = widgets.HTML().add_class("mx-tape")
-        self.banner = widgets.HTML().add_class("mx-banner")
-        super().__init__([
-            widgets.HTML(f"<style>{theme.css()}</style>").add_class("mx-style"),
-            widgets.Box([self.header, self.clocks, self.wall]).add_class("mx-header"),
-            self.banner,
-            self.tiles,
-            self.controls,
-            widgets.VBox([self.strip, self.chart.widget]).add_class("mx-panel").add_class("mx-centre"),
-            *self.panels,
-        ])  # fmt: skip
-        self.add_class("mx-app")
+        super().__init__(
+            header=[self.header, self.clocks, self.wall],
+            tiles=self.tiles,
+            controls=self.controls,
+            chart=self.chart,
+            panels=self.panels,
+        )
         first = names[0] if self._real else next(name for name, m in MARKETS.items() if m == market)
         self.controls.choose(tape=first, seed=seed, strategy=strategy, begin=begin, speed=float(speed))
         self._guard(self._new_tape)()
@@ -224,21 +216,6 @@ class PaperTrader(widgets.VBox):
             self.paint()
         kind = "" if isinstance(error, MaxTraderError) else f"{type(error).__name__}: "
         self._say(f"{kind}{error}")
-
-    def _say(self, text: str) -> None:
-        self.banner.value = f"<div role='alert'>{escape(text)}</div>"
-
-    def _guard(self, function: Callable[..., None]) -> Callable[..., None]:
-        """`function` for a callback: an error in one shows nowhere by itself."""
-
-        @wraps(function)
-        def guarded(*args: Any) -> None:
-            try:
-                function(*args)
-            except Exception as error:  # noqa: BLE001 - the page's edge: whatever it is, it is shown
-                self.fail(error)
-
-        return guarded
 
     # --- the tape
 

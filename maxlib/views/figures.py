@@ -342,7 +342,7 @@ def _draw(figure: go.Figure, done: ScenarioRun, view: Candles, bars: Rows, first
             visible=True if view.unit == 1 else "legendonly",
         )  # fmt: skip
     pad = _SIGNAL_PAD * float(view.high.max() - view.low.min())
-    kinds = (1, "long signal", "triangle-up", theme.BLUE), (-1, "short signal", "triangle-down", theme.AMBER)
+    kinds = (1, "call signal", "triangle-up", theme.BLUE), (-1, "put signal", "triangle-down", theme.AMBER)
     for side, name, symbol, colour in kinds:
         hits = np.flatnonzero(out["signal"]["side"] == side)
         if len(hits) == 0:
@@ -396,7 +396,7 @@ def _price_axes(figure: go.Figure, view: Candles, ticks: Any, texts: list[str]) 
 
 def _tell(t: Trade) -> str:
     """A trade for a hover box."""
-    side = "long" if t.side > 0 else "short"
+    side = "calls" if t.side > 0 else "puts"
     return (
         f"<b>#{t.number} {side}, {t.quantity} × {escape(t.name)}</b><br>"
         f"formed {_time(t.formed_at)}, known {_time(t.known_at)}<br>"

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Mapping, Sequence
 from html import escape, unescape
 from importlib.resources import files
 from string import Template
@@ -45,12 +44,13 @@ from maxlib.views.options_bench import (
 from maxlib.views.options_controls import LEGS, Controls
 from maxlib.views.options_reading import Reading, Scenario, as_dict, read
 from maxlib.views.options_sources import MODELLED, Source
+from maxlib.views.page import Edge
 from maxlib.views.stream_chart import StreamChart
 
 LOG: Final = logging.getLogger(__name__)
 
 
-class OptionsLab(widgets.VBox):
+class OptionsLab(Edge):
     """The options lab's page.
 
     Parameters
@@ -369,18 +369,6 @@ class OptionsLab(widgets.VBox):
         self._blank("No chain.")
         self.panels["quality"].value = panels.empty("No chain.")
         self.banner.value = panels.alert(f"{kind}{error}")
-
-    def _guard(self, function: Callable[..., None]) -> Callable[..., None]:
-        """`function` for a callback: an error in one shows nowhere by itself."""
-
-        @wraps(function)
-        def guarded(*args: Any) -> None:
-            try:
-                function(*args)
-            except Exception as error:  # noqa: BLE001 - the page's edge: whatever it is, it is shown
-                self.fail(error)
-
-        return guarded
 
     # --- without a browser
 

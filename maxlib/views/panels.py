@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any, Final
@@ -12,7 +11,9 @@ import ipywidgets as widgets
 from maxlib.analytics.metrics import wilson
 from maxlib.engine.live import Status
 from maxlib.engine.session_views import JournalRow, PositionView, SessionView, TradeView
-from maxlib.market.calendar import new_york
+from maxlib.market.calendar import new_york, session
+from maxlib.views.journal_words import summary
+from maxlib.views.words import hhmm, option, tone, usd
 
 View = SessionView | Status
 WHY_NOT: Final = {
@@ -76,30 +77,6 @@ class Panel(widgets.HTML):
         self.value = self._render(view)
 
 
-# --- words and numbers
-
-
-def usd(cents: float, *, sign: bool = True) -> str:
-    """Dollars and cents: "+$1,234.50", "−$3.00"."""
-    lead = "−" if cents < 0 else "+" if sign and cents > 0 else ""
-    return f"{lead}${abs(cents) / 100:,.2f}"
-
-
-def hhmm(ts: int) -> str:
-    """New York time of a UTC ns stamp, "09:47"."""
-    return f"{new_york(ts):%H:%M}"
-
-
-def tone(value: float) -> str:
-    """CSS class of a gain or a loss."""
-    return "mx-up" if value > 0 else "mx-down" if value < 0 else ""
-
-
-def option(right: str, strike: float) -> str:
-    """An option as a trader says it: "501 C", "612.50 P"."""
-    return f"{strike:.2f}".removesuffix(".00") + f" {escape(right)}"
-
-
 def _title(text: str, note: str = "") -> str:
     return f"<h3>{text}<small>{note}</small></h3>"
 
@@ -150,10 +127,11 @@ def tiles(view: View) -> str:
         for name, value, kind, note in (
             _last(view),
             _held(view),
-            ("Unrealised", usd(view.unrealised_cents), tone(view.unrealised_cents), "at the bid, fees off"),
+            _unrealised(view),
             ("Realised", usd(view.realised_cents), tone(view.realised_cents),
              f"after {usd(view.fee_cents, sign=False)} fees"),
-            ("Equity", usd(view.equity_cents, sign=False), "", f"from {usd(view.start_cents, sign=False)}"),
+            ("Equity", usd(view.equity_cents, sign=False), "",
+             "what is open at its cost" if _unpriced(view) else f"from {usd(view.start_cents, sign=False)}"),
             ("Trades", str(len(view.trades)), "", f"{view.signals} signal{'' if view.signals == 1 else 's'}"),
             _win_rate(view),
         )
@@ -163,12 +141,21 @@ def tiles(view: View) -> str:
 def _last(view: View) -> tuple[str, str, str, str]:
     if view.last is None or view.bar_at is None:
         return "Last", "–", "mx-muted", "no bar yet"
-    name, last = f"Last, {hhmm(view.bar_at)}", f"{view.last:.2f}"
+    name, last = f"{_hours(view.bar_at)}, {hhmm(view.bar_at)}", f"{view.last:.2f}"
     if view.previous_close is None:
         return name, last, "", "no prior close"
     change = view.last / view.previous_close - 1
     text = f"{change:+.2%}".replace("-", "−")
     return name, last, "", f"<span class='{tone(change)}'>{text}</span> on the prior close"
+
+
+def _hours(bar_at: int) -> str:
+    """What kind of price the newest one is: of regular hours, or of those before or after them."""
+    local = new_york(bar_at)
+    hours, minute = session(local.date()), local.hour * 60 + local.minute
+    if hours is None or hours.open_minute < minute <= hours.close_minute:
+        return "Last"
+    return "Pre-market" if minute <= hours.open_minute else "After hours"
 
 
 def _held(view: View) -> tuple[str, str, str, str]:
@@ -177,10 +164,28 @@ def _held(view: View) -> tuple[str, str, str, str]:
     first, *rest = view.positions
     more = f" +{len(rest)}" if rest else ""
     quantity = first.open_quantity or first.quantity
-    note = "order waits for the next open"
-    if first.entry_cents is not None and first.bid_cents is not None:
-        note = f"{first.entry_cents / 100:.2f} → bid {first.bid_cents / 100:.2f}"
+    note = _waits(view)
+    if first.entry_cents is not None:
+        bid = "no bid" if first.bid_cents is None else f"bid {first.bid_cents / 100:.2f}"
+        note = f"{first.entry_cents / 100:.2f} → {bid}"
     return "Position", f"{quantity} × {option(first.right, first.strike)}{more}", "", note
+
+
+def _unrealised(view: View) -> tuple[str, str, str, str]:
+    if _unpriced(view):
+        return "Unrealised", "–", "mx-amber", "no quote to value it at"
+    cents = view.unrealised_cents
+    return "Unrealised", usd(cents), tone(cents), "at the bid, after exit fees"
+
+
+def _unpriced(view: View) -> bool:
+    """Whether something is open that nothing quotes: its profit or loss is not known, and counts as 0."""
+    return any(p.entry_cents is not None and p.bid_cents is None for p in view.positions)
+
+
+def _waits(view: View) -> str:
+    live = isinstance(view, Status) and (view.quotes == "live" or view.fills == "broker")
+    return "waits for its fill" if live else "waits for the next open"
 
 
 def _win_rate(view: View) -> tuple[str, str, str, str]:
@@ -188,7 +193,11 @@ def _win_rate(view: View) -> tuple[str, str, str, str]:
     if n == 0:
         return "Win rate", "–", "mx-muted", "n = 0"
     low, high = wilson(view.wins, n)
-    return "Win rate", f"{view.wins / n:.0%}", "", f"n = {n}, 95%: {low:.0%} to {high:.0%}"
+    lost = -sum(t.pnl_cents for t in view.trades if t.pnl_cents < 0)
+    won = sum(t.pnl_cents for t in view.trades if t.pnl_cents > 0)
+    factor = f"{won / lost:.2f}" if lost else "–"
+    text = f"{view.wins / n:.0%}<span title='profit factor: what was won by what was lost'>PF {factor}</span>"
+    return "Win rate", text, "mx-beside", f"n = {n}, 95%: {low:.0%} to {high:.0%}"
 
 
 # --- panels
@@ -196,25 +205,41 @@ def _win_rate(view: View) -> tuple[str, str, str, str]:
 
 def position(view: View) -> str:
     """What is held, what it would bring now, and where it leaves."""
-    title = _title("Position", "quotes modelled")
+    title = _title("Position", quoted(view))
     if not view.positions:
         return title + _empty("Flat.")
-    return title + "".join(_position(p) for p in view.positions)
+    return title + "".join(_position(p, _waits(view)) for p in view.positions)
 
 
-def _position(p: PositionView) -> str:
+def quoted(view: View) -> str:
+    """Where option quotes come from; or that there are none to trade at, in red if that holds a position."""
+    if isinstance(view, SessionView) or view.quotes == "modelled":
+        return "quotes modelled"
+    if not view.unquoted:
+        return "quotes live"
+    kind = "mx-down" if view.positions else "mx-amber"
+    return f"<span class='{kind}' title='{escape(view.unquoted)}'>no live quotes: nothing fills</span>"
+
+
+def _position(p: PositionView, waits: str) -> str:
     package = " " in p.contract  # several legs: the name says them all
     held = p.contract if package else f"{p.contract[:-15]} {option(p.right, p.strike)}, {p.expiry:%-d %b}"
     rows: list[tuple[str, str, str]] = [
         ("Package" if package else "Contract", escape(held), ""),
         ("Quantity", f"{p.open_quantity} of {p.quantity}", ""),
-        ("Entry", "waits for the next open", "mx-amber"),
+        ("Entry", waits, "mx-amber"),
     ]
-    if p.entry_cents is not None and p.entry_at is not None and p.bid_cents is not None:
+    if p.entry_cents is not None and p.entry_at is not None:
         rows[-1] = ("Entry", f"{p.entry_cents / 100:.2f} at {hhmm(p.entry_at)}", "")
+        rows += (
+            [
+                ("Bid now", f"{p.bid_cents / 100:.2f}", ""),
+                ("Unrealised", usd(p.unrealised_cents), tone(p.unrealised_cents)),
+            ]
+            if p.bid_cents is not None
+            else [("Bid now", "no quote", "mx-amber"), ("Unrealised", "–", "")]
+        )
         rows += [
-            ("Bid now", f"{p.bid_cents / 100:.2f}", ""),
-            ("Unrealised", usd(p.unrealised_cents), tone(p.unrealised_cents)),
             ("Stop", _price(p.stop), ""),
             ("Targets", f"{_price(p.tp1)} / {_price(p.tp2)}", ""),
         ]
@@ -227,11 +252,21 @@ def _price(value: float | None) -> str:
 
 def trades(view: View) -> str:
     """Closed trades, the newest on top."""
-    title = _title("Trades", str(len(view.trades)) if view.trades else "")
+    title = _title("Trades", _books(view) or (str(len(view.trades)) if view.trades else ""))
     if not view.trades:
         return title + _empty("No trade closed yet.")
     head = ("Time", "Contract", "Qty", "In", "Out", "Why", "P&amp;L")
     return title + _table(head, (_trade(t) for t in reversed(view.trades)))
+
+
+def _books(view: View) -> str:
+    """Each book's day in a few words, where there are two."""
+    guarded = None if isinstance(view, SessionView) else view.guarded
+    return ", ".join(
+        f"{escape(book.book)} <span class='{tone(book.pnl_cents)}'>{usd(book.pnl_cents)}</span>"
+        f" ({book.wins} of {book.trades} won)"
+        for book in (guarded.books if guarded else ())
+    )
 
 
 def _trade(t: TradeView) -> list[str]:
@@ -285,28 +320,3 @@ def _entry(row: JournalRow) -> list[str]:
         _cell(escape(row.kind)),
         _cell(f"<span title='{escape(row.body)}'>{escape(summary(row.kind, row.body))}</span>", "cut"),
     ]
-
-
-def summary(kind: str, body: str) -> str:
-    """One journal entry in a few words; an unknown kind stands as it is."""
-    data: dict[str, Any] = json.loads(body)
-    try:
-        if kind == "bar":
-            return f"close {data['values'][4]:.2f}"
-        if kind == "command":
-            return f"{data['name']}: {data['why']}" if data["why"] else data["name"]
-        if kind == "signal":
-            return f"{'calls' if data['side'] > 0 else 'puts'} at {data['spot']:.2f}"
-        if kind == "order":
-            return f"{data['side']} {data['quantity']} {data['contract']}, {data['purpose']}"
-        if kind == "fill":
-            return f"{data['side']} {data['quantity']} {data['contract']} at {data['price_cents'] / 100:.2f}"
-        if kind == "denied":
-            return f"{data['code']}: {data['actual']:g}, limit {data['limit']:g}"
-        if kind == "rejected":
-            return f"{data['purpose']}: {data['code']}"
-        if kind == "closed":
-            return f"trade {data['trade']}, {data['reason']}, {usd(data['pnl_cents'])}"
-    except (KeyError, TypeError, ValueError):
-        pass  # written by another version: shown as it is
-    return body

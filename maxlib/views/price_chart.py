@@ -16,9 +16,10 @@ from maxlib.engine.session_views import BarView, LevelsView, MarkView, PositionV
 from maxlib.market.bars import NS_PER_MINUTE, RTH_CLOSE, RTH_OPEN
 from maxlib.market.calendar import new_york, session, to_ns
 from maxlib.views import theme
+from maxlib.views.pnl_line import PnlLine, traces
 from maxlib.views.stream_chart import WINDOW, StreamChart
 
-CANDLES, VOLUME, SIGNALS, ENTRIES, EXITS, PNL = range(6)
+CANDLES, VOLUME, SIGNALS, ENTRIES, EXITS, PNL, GAIN, LOSS = range(8)
 _BEFORE_OPEN: Final = 60
 """Minutes of pre-market that are shown before the open."""
 _REACH: Final = 0.15
@@ -90,6 +91,7 @@ class PriceChart:
         self._low, self._high = math.inf, -math.inf
         self._last: float | None = None
         self._lines: Any = None
+        self._pnl = PnlLine()
         self.far: list[tuple[float, str, str]] = []
 
     def show(self, day: dt.date, first: int, revision: str, *, since: int = 0) -> None:
@@ -100,7 +102,7 @@ class PriceChart:
         self._spans, self._since = spans(day, first), since
         self._bars = self._marks = 0
         self._levels, self._last = LevelsView(), None
-        self._lines = None
+        self._lines, self._pnl = None, PnlLine()
         self._low, self._high = math.inf, -math.inf
         self.widget.reset(_figure(revision, self._spans[0], self._invitation))
 
@@ -120,8 +122,9 @@ class PriceChart:
             self._low = min(self._low, *(bar.low for bar in shown))
             self._high = max(self._high, *(bar.high for bar in shown))
             _append(self.widget, shown)
-            colour = theme.UP if (shown[-1].pnl_cents or 0) >= 0 else theme.DOWN
-            self.widget.update(PNL, {"line.color": colour, "fillcolor": f"{colour}22"})
+            made = self._pnl.split(shown)
+            self.widget.append(GAIN, x=made.gain_x, y=made.gain_y)
+            self.widget.append(LOSS, x=made.loss_x, y=made.loss_y)
         marks = host.marks_since(self._marks)
         self._marks += len(marks)
         marked = [mark for mark in marks if self._since <= mark.ts <= end]
@@ -297,11 +300,13 @@ def _figure(revision: str, shown: tuple[int, int], invitation: str) -> dict[str,
             points("y", marker={"symbol": [], "color": [], "size": [], "opacity": 1, "line": {"width": 1.5}}),
             points("y", marker={"symbol": [], "color": [], "size": [], "opacity": 1, "line": outline}),
             points("y", marker={"symbol": [], "color": [], "size": [], "opacity": 1, "line": outline}),
+            # What a pointer reads is this line; what is seen are the two that meet at zero.
             {
-                "type": "scatter", "mode": "lines", "x": [], "y": [], "yaxis": "y3", "fill": "tozeroy",
-                "line": {"color": theme.UP, "width": 1.5}, "fillcolor": f"{theme.UP}22",
+                "type": "scatter", "mode": "lines", "x": [], "y": [], "yaxis": "y3",
+                "line": {"color": "rgba(0,0,0,0)", "width": 1.5},
                 "hovertemplate": "P&L %{y:+$,.2f}<extra></extra>",
             },
+            *traces("y3", theme.UP, theme.DOWN),
         ],
         "layout": {
             "template": theme.TEMPLATE,

@@ -25,7 +25,7 @@ from maxlib.ops.heartbeat import STOPPED, read_beat
 from maxlib.ops.killswitch import KillSwitch
 from maxlib.ops.supervisor import HEARTBEAT
 
-Asked = Literal["halt", "resume", "stop", "kill", "reset", "clear"]
+Asked = Literal["halt", "resume", "stop", "kill", "reset", "clear", "reset_peak"]
 Away = Literal["none", "ended", "down", "silent", "strange"]
 """Why a trader does not answer: none was ever here, it ended in order, it was killed, it hangs, or
 what answers is no trader that this page understands."""

@@ -249,7 +249,7 @@ def trades(rows: Sequence[Trade]) -> str:
 
 def _trade(t: Trade) -> str:
     """One row. The date stands once, before the entry's times of the same day."""
-    side = "long" if t.side > 0 else "short"
+    side = "calls" if t.side > 0 else "puts"
     known = new_york(t.known_at)
 
     def moment(ts: int) -> str:

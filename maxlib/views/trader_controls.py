@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import ipywidgets as widgets
 
-Button = Literal["start", "stop", "halt", "resume", "kill", "reset", "clear"]
+Button = Literal["start", "stop", "halt", "resume", "kill", "reset", "clear", "reset_peak"]
 _BUTTONS: Final[tuple[tuple[Button, str, str], ...]] = (
     ("start", "Start", "Starts the trader, kept alive by a supervisor; both outlive this page"),
     (
@@ -25,14 +25,24 @@ _BUTTONS: Final[tuple[tuple[Button, str, str], ...]] = (
     ),
     ("clear", "Clear", "You have looked at what differs from the broker; entries may pass again"),
     ("reset", "Reset", "Takes the kill switch back; the halt stays until Resume"),
+    (
+        "reset_peak",
+        "Reset peak",
+        "Falls from the peak count from today's equity: entries may pass again after a total loss",
+    ),
 )
+NAMES: Final[dict[str, str]] = {name: text for name, text, _ in _BUTTONS}
 
 _PLAIN: Final = (
     "the trader runs",
     "the trader is trading",
     "the trader is halted",
+    "the session is over",
+    "the kill switch is not thrown",
     "it is thrown",
     "nothing differs from the broker",
+    "there is no guard that counts from a peak",
+    "equity is at its peak",
 )
 
 
@@ -56,15 +66,17 @@ class TraderControls(widgets.VBox):
         self.note = widgets.HTML().add_class("mx-note")
         order: tuple[Button, ...] = ("start", "stop", "halt", "resume", "kill", "clear")
         grid = widgets.Box([*(self.buttons[name] for name in order), self.sure, self.keep])
+        peak = widgets.Box([self.buttons["reset_peak"]]).add_class("mx-buttons").add_class("mx-one")
         super().__init__([
             widgets.HTML("<h3>Trader</h3>"),
             self.facts,
             grid.add_class("mx-buttons"),
             widgets.Box([self.code, self.buttons["reset"]]).add_class("mx-buttons").add_class("mx-code"),
+            peak,
             self.note,
         ])  # fmt: skip
         self.add_class("mx-panel").add_class("mx-control")
-        for name in ("start", "stop", "halt", "resume", "clear"):
+        for name in ("start", "stop", "halt", "resume", "clear", "reset_peak"):
             self.buttons[name].on_click(lambda _, name=name: on_button(name, ""))
         self.buttons["kill"].on_click(lambda _: self._confirm(asking=True))
         self.sure.on_click(lambda _: self._thrown())
@@ -87,10 +99,18 @@ class TraderControls(widgets.VBox):
         code, self.code.value = self.code.value, ""  # it stays nowhere on the page
         self._on_button("reset", code)
 
-    def show(self, reasons: Mapping[Button, str | None], said: str) -> None:
-        """Enable what the trader would do; `said` is what became of the last request."""
-        for name, _, tip in _BUTTONS:
-            reason = reasons[name]
+    def show(
+        self, reasons: Mapping[Button, str | None], said: str, tips: Mapping[Button, str] | None = None
+    ) -> None:
+        """Enable what the trader would do.
+
+        Parameters
+        ----------
+        said : what became of the last request
+        tips : what a button does now, where that is not what it usually does
+        """
+        for name, _, usual in _BUTTONS:
+            reason, tip = reasons[name], (tips or {}).get(name, usual)
             self.buttons[name].disabled = reason is not None
             self.buttons[name].tooltip = f"Not now: {reason}" if reason else tip
         self.code.disabled = reasons["reset"] is not None
@@ -104,13 +124,12 @@ class TraderControls(widgets.VBox):
 def _grouped(reasons: Mapping[Button, str | None]) -> dict[str, list[str]]:
     """Disabled buttons by reason.
 
-    What the badge says already is left to the tooltip, and the reset's too while there is nothing to reset.
+    What the badge says already, or goes without saying, is left to the tooltip.
     """
     found: dict[str, list[str]] = {}
     for name, text, _ in _BUTTONS:
         reason = reasons[name]
-        plain = reason in _PLAIN or (name == "reset" and reasons["kill"] is None)
-        if reason is not None and not plain:
+        if reason is not None and reason not in _PLAIN:
             found.setdefault(reason, []).append(text)
     return found
 

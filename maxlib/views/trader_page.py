@@ -11,20 +11,19 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from html import escape
 from pathlib import Path
-from typing import Any, Final, Protocol
-
-import ipywidgets as widgets
+from typing import Any, Final, Literal, Protocol, get_args
 
 from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.market.calendar import new_york, to_ns
-from maxlib.views import panels, theme, trader_panels
+from maxlib.views import guard_panel, panels, trader_panels
 from maxlib.views.clock import WallClock
+from maxlib.views.page import Page
 from maxlib.views.price_chart import PriceChart, usual
 from maxlib.views.remote import Remote
-from maxlib.views.trader_controls import Button, TraderControls
+from maxlib.views.trader_controls import NAMES, Button, TraderControls
 from maxlib.views.trader_panels import Scene
 
 LOG: Final = logging.getLogger(__name__)
@@ -49,7 +48,7 @@ class Starter(Protocol):
         """Why what was started ended; "" = it runs, or ended in order."""
 
 
-class TraderPage(widgets.VBox):
+class TraderPage(Page):
     """The page.
 
     Parameters
@@ -62,7 +61,8 @@ class TraderPage(widgets.VBox):
         self.remote = remote
         self._starter = starter
         self._looked = False
-        self._said = self._asking = ""
+        self._said = ""
+        self._asking: Button | Literal[""] = ""
         self._drawn: Any = None
         self._aged: int | None = None
         self._seen = 0.0
@@ -79,22 +79,19 @@ class TraderPage(widgets.VBox):
         self.panels = [
             panels.Panel(area, trader_panels.of(render, title))
             for area, render, title in (
-                ("whynot", panels.why_not, "Why not traded"), ("position", panels.position, "Position"),
+                ("guard", guard_panel.guard, "Guard"), ("whynot", panels.why_not, "Why not traded"),
+                ("position", panels.position, "Position"),
                 ("trades", panels.trades, "Trades"), ("journal", panels.journal, "Journal"),
             )
         ]  # fmt: skip
-        self.strip = widgets.HTML().add_class("mx-tape")
-        self.banner = widgets.HTML().add_class("mx-banner")
-        super().__init__([
-            widgets.HTML(f"<style>{theme.css()}</style>").add_class("mx-style"),
-            widgets.Box([self.header, self.clock, self.wall]).add_class("mx-header"),
-            self.banner,
-            self.tiles,
-            self.controls,
-            widgets.VBox([self.strip, self.chart.widget]).add_class("mx-panel").add_class("mx-centre"),
-            *self.panels,
-        ])  # fmt: skip
-        self.add_class("mx-app")
+        super().__init__(
+            header=[self.header, self.clock, self.wall],
+            tiles=self.tiles,
+            controls=self.controls,
+            chart=self.chart,
+            panels=self.panels,
+            kind="mx-trader",
+        )
         self.paint()
 
     # --- looking
@@ -148,16 +145,16 @@ class TraderPage(widgets.VBox):
         finally:
             self._asking = ""
         if refused is not None:
-            self._said = f"{name.capitalize()} was refused: {refused}."
+            self._said = f"{NAMES[name]} was refused: {refused}."
         self.paint()
         if self._wake is not None:
             self._wake.set()
 
     def _reasons(self, scene: Scene) -> dict[Button, str | None]:
         """Why each button cannot be pressed now; None = it can."""
-        names: tuple[Button, ...] = ("start", "stop", "halt", "resume", "kill", "reset", "clear")
+        names: tuple[Button, ...] = get_args(Button)
         if self._asking:
-            return dict.fromkeys(names, f"the {self._asking} is on its way")
+            return dict.fromkeys(names, f"the {NAMES[self._asking].lower()} is on its way")
         thrown = self.remote.killed
         kill = "it is thrown" if thrown else None
         reset = None if thrown else "the kill switch is not thrown"
@@ -166,6 +163,7 @@ class TraderPage(widgets.VBox):
             found = dict.fromkeys(names, silent if scene.looked else "the page connects")
             return {**found, "start": self._no_start(scene), "kill": kill, "reset": reset or found["reset"]}
         blocked = scene.status.blocked if scene.status else {}
+        no_code = scene.status.no_reset if scene.status else ""
         return {
             "start": "the trader runs",
             "stop": blocked.get("stop"),
@@ -173,7 +171,8 @@ class TraderPage(widgets.VBox):
             "resume": blocked.get("resume"),
             "clear": blocked.get("clear"),
             "kill": kill,
-            "reset": reset,
+            "reset": no_code or reset,
+            "reset_peak": blocked.get("reset_peak") or trader_panels.at_its_peak(scene.status),
         }
 
     def _no_start(self, scene: Scene) -> str | None:
@@ -194,8 +193,9 @@ class TraderPage(widgets.VBox):
         self._starting = self._starting and running and (remote.away is not None or not self._looked)
         folder = _short(remote.folder)
         return Scene(
-            remote.status, remote.away, self._looked, remote.since_ns, remote.pid, folder, self._starting
-        )
+            remote.status, remote.away, self._looked, remote.since_ns, remote.pid, folder, self._starting,
+            remote.killed,
+        )  # fmt: skip
 
     def paint(self, *, anew: bool = False) -> None:
         """Draw what is known; only what changed is sent. `anew` = it is another story than before."""
@@ -205,7 +205,7 @@ class TraderPage(widgets.VBox):
         self._dim(away=scene.away is not None)
         said = self._said or (self._starter.failure if self._starter and scene.away else "")
         self.controls.facts.value = trader_panels.about(scene)
-        self.controls.show(self._reasons(scene), said)
+        self.controls.show(self._reasons(scene), said, trader_panels.tips(scene))
         status = scene.status
         if status is not None:
             self._chart(status, anew=anew)
@@ -268,16 +268,7 @@ class TraderPage(widgets.VBox):
         """Tell what went wrong with the page; the trader knows nothing of it."""
         LOG.error("the trader's page", exc_info=error)
         text = f"This page failed ({type(error).__name__}: {error}); the trader is another process."
-        self.banner.value = f"<div role='alert'>{escape(text)}</div>"
-
-    def _guard(self, function: Callable[..., None]) -> Callable[..., None]:
-        def guarded(*args: Any) -> None:
-            try:
-                function(*args)
-            except Exception as error:  # noqa: BLE001 - the page's edge: whatever it is, it is shown
-                self.fail(error)
-
-        return guarded
+        self._say(text)
 
 
 def _short(folder: Path) -> str:

@@ -97,6 +97,16 @@ def test_packages_and_partial_exits_are_read_as_they_were_traded(tmp_path: Path)
     assert seen > 0
 
 
+def test_a_bought_put_is_called_a_put_and_nobody_is_short(
+    made: tuple[list[Path], list[PaperTrader]],
+) -> None:
+    shown = "".join(daily_tables.trades(paper_days.read_day(folder).trades) for folder in made[0])
+    rights = [t.contract.right for p in made[1] for t in p.trader.shell.machine.trades]
+    assert (shown.count(">calls<"), shown.count(">puts<")) == (rights.count("C"), rights.count("P"))
+    assert rights
+    assert ">short<" not in shown
+
+
 # --- what was expected
 
 

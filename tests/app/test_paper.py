@@ -422,3 +422,16 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=f"--port {port}: cannot be had on 127.0.0.1"):
             asyncio.run(trader.run(port))
     assert traded(scenario.load("demo_normal", SHORT), "", tmp_path).trader.finished, "nothing was lost"
+
+
+def test_the_status_says_beforehand_whether_a_kill_could_be_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = scenario.load("demo_normal", SHORT)
+    found = []
+    for code in ("", "a code that nobody guesses"):
+        monkeypatch.setenv("MAXTRADER_KILL_RESET_CODE", code)
+        trader = PaperTrader(chosen, tmp_path / f"{len(code)}", speed=0)
+        found.append(trader.session.status(0).no_reset)
+        trader.trader.close()
+    assert found == ["MAXTRADER_KILL_RESET_CODE holds no code of 12 characters or more", ""]

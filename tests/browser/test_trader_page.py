@@ -294,7 +294,7 @@ def test_a_request_of_one_tab_is_seen_in_the_other(
     button(asks, "Kill switch").click()
     button(asks, "Throw it").click()
     for page in (asks, sees):
-        shows(page, "HALTED")
+        shows(page, "KILLED")
         expect(page.locator(".mx-said")).to_contain_text("asked for on the page")
         expect(button(page, "Resume")).to_be_disabled()
     assert (folder / "kill.json").exists()

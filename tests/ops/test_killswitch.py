@@ -84,6 +84,8 @@ def test_without_a_proper_secret_nobody_resets_it(tmp_path: Path, secret: str | 
         "before it can be reset"
     )
     assert mine.thrown
+    assert mine.no_reset == "MAXTRADER_KILL_RESET_CODE holds no code of 12 characters or more"
+    assert switch(tmp_path, code=CODE).no_reset == ""
 
 
 def test_five_wrong_codes_lock_out_the_right_one_for_a_minute(tmp_path: Path) -> None:

@@ -25,6 +25,29 @@ def mark(i: int, text: str = "calls") -> dict[str, Any]:
     return {"kind": "denied", "ts": BEGIN + i * MINUTE, "spot": 500.0, "side": 1, "text": text, "good": None}
 
 
+def held(bid_cents: int | None = 250, **more: Any) -> dict[str, Any]:
+    """Four puts, bought at 2.00."""
+    return {
+        "trade": 1, "side": -1, "contract": "QQQ250113P00517000", "right": "P", "strike": 517.0,
+        "expiry": "2025-01-13", "quantity": 4, "open_quantity": 4, "entry_at": BEGIN, "entry_cents": 200,
+        "bid_cents": bid_cents, "unrealised_cents": 0 if bid_cents is None else 4 * (bid_cents - 200) * 100,
+        "stop": 520.0, **more,
+    }  # fmt: skip
+
+
+def guarded(**more: Any) -> dict[str, Any]:
+    """A guard that lets pass: $120 lost of $500."""
+    limits = (
+        ("day", 12_000, 50_000), ("week", 12_000, 125_000), ("month", 40_000, 250_000),
+        ("peak", 12_000, 100_000), ("positions", 0, 1), ("entries", 3, 10),
+    )  # fmt: skip
+    return {
+        "regime": "NORMAL_VOL", "why": "VIX (proxy) 15.9 lies in 13 to 30, daily ATR 1.2 %", "boundary": 13.0,
+        "away": 2.9, "unit": "points", "breakers": [], "safe_mode": [], "books": [],
+        "limits": [{"what": what, "used": used, "limit": limit} for what, used, limit in limits], **more,
+    }  # fmt: skip
+
+
 class FakeTrader:
     """Answers what `status`, `bars` and `marks` say; `asked` is what came in.
 
@@ -104,9 +127,18 @@ def hostile(fake: FakeTrader, text: str) -> None:
     """Every text that a trader can send, as an attacker would choose it."""
     fake.marks = [mark(2, text)]
     fake.more = {
-        **dict.fromkeys(("name", "symbol", "strategy", "journal_head", "killed", "fault"), text),
+        **dict.fromkeys(("name", "symbol", "strategy", "journal_head", "killed", "fault", "no_reset"), text),
         "feed": text,
         "broker": text,
+        "quotes": "live",
+        "unquoted": text,
+        "guarded": guarded(
+            regime=text,
+            why=text,
+            breakers=[{"code": text, "until": BEGIN + MINUTE, "actual": 5.0, "limit": 5.0}],
+            safe_mode=[text],
+            books=[{"book": text, "trades": 1, "wins": 1, "pnl_cents": 1, "positions": 0}],
+        ),
         "differences": [text],
         "blocked": {"stop": text, "halt": text},
         "positions": [

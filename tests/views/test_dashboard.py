@@ -16,11 +16,12 @@ from maxlib.engine.replay import ReplaySession
 from maxlib.engine.session_views import SessionView
 from maxlib.market.bars import NS_PER_MINUTE
 from maxlib.market.calendar import from_ordinal, new_york, to_ns
-from maxlib.views import panels, theme
+from maxlib.views import theme
 from maxlib.views.dashboard import PaperTrader, settings
 from maxlib.views.host import MAX, MAX_BARS, KernelHost
-from maxlib.views.price_chart import CANDLES, ENTRIES, EXITS, PNL, SIGNALS, VOLUME, spans
+from maxlib.views.price_chart import CANDLES, ENTRIES, EXITS, GAIN, LOSS, PNL, SIGNALS, VOLUME, spans
 from maxlib.views.stream_chart import WINDOW, StreamChart, plotly_js
+from maxlib.views.words import usd
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +110,8 @@ def test_a_whole_day_is_told_as_the_session_has_it(app):
     view = seen(app)
     assert app.banner.value == ""
     assert len(view.trades) >= 1
-    assert panels.usd(view.realised_cents) in app.tiles.value
-    assert panels.usd(view.equity_cents, sign=False) in app.tiles.value
+    assert usd(view.realised_cents) in app.tiles.value
+    assert usd(view.equity_cents, sign=False) in app.tiles.value
     assert f"n = {len(view.trades)}" in app.tiles.value
     html = {panel._render.__name__: panel.value for panel in app.panels}
     assert html["trades"].count("<tr>") == len(view.trades) + 1
@@ -131,11 +132,11 @@ def test_an_open_position_is_shown_at_the_bid_with_its_exits(app):
     for text in (
         f"{held.entry_cents / 100:.2f} at",
         f"{held.bid_cents / 100:.2f}",
-        panels.usd(held.unrealised_cents),
+        usd(held.unrealised_cents),
     ):
         assert text in html
     assert "quotes modelled" in html
-    assert panels.usd(view.unrealised_cents) in app.tiles.value
+    assert usd(view.unrealised_cents) in app.tiles.value
     assert len(app.chart.widget.figure["data"][ENTRIES]["x"]) == 1
     click(app, "stop")
     assert seen(app).positions == ()
@@ -151,6 +152,11 @@ def test_the_chart_holds_the_sessions_bars_and_marks(app, day):
     assert data[CANDLES]["close"] == [b.close for b in shown]
     assert data[VOLUME]["y"] == [b.volume for b in shown]
     assert data[PNL]["y"] == [b.pnl_cents / 100 for b in shown]
+    pnl = data[PNL]["y"]
+    assert [y for y in data[GAIN]["y"] if y] == [y for y in pnl if y > 0]
+    assert [y for y in data[LOSS]["y"] if y] == [y for y in pnl if y < 0]
+    assert any(y > 0 for y in pnl)
+    assert any(y < 0 for y in pnl)
     marks = app.host.marks_since(0)
     for trace, kinds in ((SIGNALS, {"signal", "denied"}), (ENTRIES, {"entry"}), (EXITS, {"exit"})):
         assert data[trace]["y"] == [m.spot for m in marks if m.kind in kinds]

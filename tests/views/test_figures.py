@@ -106,7 +106,7 @@ def test_a_report_holds_at_most_five_thousand_candles(sessions: int) -> None:
 
 def test_signals_stand_on_the_bar_that_made_them_known(done: ScenarioRun) -> None:
     figure = figures.busiest_day(done)
-    longs, shorts = named(figure, "long signal"), named(figure, "short signal")
+    longs, shorts = named(figure, "call signal"), named(figure, "put signal")
     # The day's chart begins at 09:00 with a bar every minute.
     assert list(longs.x) == [60, 120]
     assert list(shorts.x) == [180]
@@ -139,7 +139,7 @@ def test_the_overview_places_a_trade_inside_its_candle() -> None:
 
 def test_the_overview_shows_every_signal_and_trade(done: ScenarioRun) -> None:
     figure = figures.overview(done)
-    assert len(named(figure, "long signal").x) + len(named(figure, "short signal").x) == done.run.signals
+    assert len(named(figure, "call signal").x) + len(named(figure, "put signal").x) == done.run.signals
     assert named(figure, "profit").name == "profit (1)"
     assert named(figure, "loss").name == "loss (1)"
 
@@ -148,7 +148,7 @@ def test_over_months_trades_are_bare_lines_and_signals_wait_for_a_click() -> Non
     coarse, fine = figures.overview(finished(days=8)), figures.busiest_day(finished(days=8))
     for figure, mode, visible in ((coarse, "lines", "legendonly"), (fine, "lines+markers", True)):
         assert named(figure, "profit").mode == mode
-        assert {named(figure, side).visible for side in ("long signal", "short signal")} == {visible}
+        assert {named(figure, side).visible for side in ("call signal", "put signal")} == {visible}
 
 
 def test_axes_of_money_say_dollars_and_no_thousandths(done: ScenarioRun) -> None:
