@@ -15,6 +15,7 @@ def held(found: dict[str, Any], points: int) -> None:
     assert found["killed_again"] >= points // 6, "some while they recovered"
     assert found["fills"] >= 6 * points
     assert {name: found[name] for name in BROKEN} == dict.fromkeys(BROKEN, 0)
+    assert found["stray"] <= points // 20, "a trial with one says nothing of cash"
 
 
 def test_40_kills_at_a_broker_lose_no_fill_and_send_nothing_twice(record_testsuite_property: Any) -> None:
