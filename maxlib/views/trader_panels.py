@@ -155,7 +155,9 @@ def tips(scene: Scene) -> dict[Button, str]:
 
 def unwatched(scene: Scene) -> str:
     """What was held when the trader last answered, if nobody watches it now."""
-    positions = scene.status.positions if scene.status is not None and scene.away is not None else ()
+    if scene.status is None:
+        return "What it holds is not known to this page. " if scene.away in ("down", "silent") else ""
+    positions = scene.status.positions if scene.away is not None else ()
     if not positions:
         return ""
     count = f"{len(positions)} position{'' if len(positions) == 1 else 's'} open and unwatched"

@@ -231,6 +231,18 @@ def test_the_last_price_says_of_which_hours_it_is(
     assert f"<label>{name}</label>" in app.tiles.value
 
 
+def test_a_page_that_never_saw_the_trader_says_that_it_does_not_know_what_is_held(
+    tmp_path: Path, app: TraderPage
+) -> None:
+    app.look()
+    assert "What it holds" not in app.header.value, "there is no trader"
+    Heart(tmp_path / "heartbeat.json").beat("trading")
+    app.look()
+    assert "TRADER DOWN" in app.header.value
+    assert "What it holds is not known to this page. Since " in app.header.value
+    assert "mx-said mx-down'" in app.header.value
+
+
 def test_a_guard_that_is_off_is_said(app: TraderPage, fake: FakeTrader) -> None:
     app.look()
     assert "mx-amber'>guard off<" in panel(app, "guard")
