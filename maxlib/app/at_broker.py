@@ -142,7 +142,7 @@ class AtBroker:
         """The broker can be heard (None), or not."""
         self._session.trader.connection(denial, self._clock(), why)
         self._telling.broker()
-        self._telling.people(Event.HEALTH, why)
+        self._telling.people(Event.HEALTH, why, "broker down" if denial else "broker well")
 
     def leased(self, token: int) -> None:
         """The account's lease was granted."""

@@ -343,7 +343,8 @@ class PaperTrader:
             else:
                 self.session.outage = ""
                 self.telling.process()
-                self.telling.people(Event.HEALTH, "the journal takes entries again; the trader catches up")
+                told = "the journal takes entries again; the trader catches up"
+                self.telling.people(Event.HEALTH, told, "journal well")
                 return True
             again = time.monotonic() + pause
             while not self._stop.is_set() and (left := again - time.monotonic()) > 0:
@@ -380,7 +381,8 @@ class PaperTrader:
         if self._broker is not None:
             self._broker.doubt()
         self.telling.process()
-        self.telling.people(Event.HEALTH, f"no entries until feed and broker have caught up: {why}")
+        told = f"no entries until feed and broker have caught up: {why}"
+        self.telling.people(Event.HEALTH, told, "clock")
 
     def _check_health(self) -> None:
         now = self.feed.clock
@@ -425,7 +427,7 @@ class PaperTrader:
             self._bar(word)
         elif isinstance(word, Gap):
             self.session.gap(word.start, word.end, word.minutes, self.feed.clock)
-            self.telling.people(Event.HEALTH, f"{word.minutes} minutes are missing for good")
+            self.telling.people(Event.HEALTH, f"{word.minutes} minutes are missing for good", "gap")
         elif isinstance(word, Condition):
             self._feed(word)
 
@@ -440,7 +442,8 @@ class PaperTrader:
             self.session.error(now, self.feed.clock)
             self.telling.news()
         why = f" ({word.why})" if word.why else ""
-        self.telling.people(Event.HEALTH, f"no entries: {now}{why}" if now else "the feed is well again")
+        told = f"no entries: {now}{why}" if now else "the feed is well again"
+        self.telling.people(Event.HEALTH, told, word.denial.code if word.denial else "feed well")
 
     def _bar(self, minute: Minute) -> None:
         before, unquoted, row = len(self.session.marks()), self.session.unquoted, minute.row
@@ -458,7 +461,8 @@ class PaperTrader:
         self.telling.marks(before)
         if bool(self.session.unquoted) != bool(unquoted):
             now = self.session.unquoted
-            self.telling.people(Event.HEALTH, f"no quotes to trade at: {now}" if now else "quotes are back")
+            told = f"no quotes to trade at: {now}" if now else "quotes are back"
+            self.telling.people(Event.HEALTH, told, "unquoted" if now else "quoted")
         self._caught_up()
 
     def _caught_up(self) -> None:

@@ -29,9 +29,9 @@ class Telling:
         self._read = trader.recovery.entries
         self._occasions.of(trader.journal.entries[: self._read])  # told when they were made
 
-    def people(self, event: Event, text: str) -> None:
-        """Send a notice."""
-        self._alerts.tell(event, text)
+    def people(self, event: Event, text: str, key: str = "") -> None:
+        """Send a notice; those of an event that may be told once a minute only are apart by `key`."""
+        self._alerts.tell(event, text, key)
 
     def news(self) -> None:
         """The journal has grown: of what the guard noted viewers hear, of what concerns them people do."""

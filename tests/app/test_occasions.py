@@ -11,6 +11,7 @@ import pytest
 
 from maxlib.app.alerts import Alerts
 from maxlib.app.api import Events
+from maxlib.app.feeds import Condition
 from maxlib.app.occasions import LATE_NS, Occasions
 from maxlib.app.paper import PaperTrader
 from maxlib.app.telling import Telling
@@ -27,6 +28,7 @@ from maxlib.risk.breakers import BreakersConfig
 from maxlib.risk.guard import GuardConfig
 from maxlib.risk.limits import LimitsConfig
 from maxlib.risk.safety import SafetyConfig
+from maxlib.risk.sizing import Denial
 from tests.app.test_paper import SHORT, traded
 from tests.engine.scripted import LONG, Market, config, strategy
 from tests.engine.test_guard_inputs import well
@@ -216,3 +218,16 @@ def test_a_journal_that_cannot_be_recovered_is_an_emergency(tmp_path: Path) -> N
     [(title, body, priority)] = memory.sent
     assert (title, priority) == ("[SIMULATED] Recovery error", 2)
     assert "look at it" in body
+
+
+def test_that_the_feed_is_well_again_is_told_at_once(tmp_path: Path) -> None:
+    """Both are told once a minute at most, each of its own kind."""
+    memory = Memory()
+    told = Notifier([memory], tmp_path / "notices", "SIMULATED", masker=Masker())
+    trader = PaperTrader(scenario.load("demo_normal", SHORT), tmp_path / "t", speed=0, told=told)
+    for denial in (Denial("FEED_DOWN", 0.0, 1.0), None, Denial("FEED_DOWN", 0.0, 2.0), None):
+        trader._take(Condition(denial))
+    trader.trader.close()
+    told.close(5.0)
+    said = [body.splitlines()[0] for title, body, _ in memory.sent if title.endswith("Health")]
+    assert said == ["no entries: FEED_DOWN: 1 s, at most 0 s", "the feed is well again"]
