@@ -177,6 +177,11 @@ def _notes(days: Sequence[PaperDay], expected: Expected, tape: Tape) -> list[str
     notes = []
     if not today.finished:
         notes.append("The day is not over: this is what the journal holds so far.")
+    if today.finished and today.unseen:
+        notes.append(
+            f"{today.unseen} regular minutes of the day were not seen: what would have traded in them is "
+            "in none of the figures."
+        )
     if today.open:
         notes.append(f"{today.open} position(s) are still open and in none of the figures.")
     if len(expected.signals) == 0:

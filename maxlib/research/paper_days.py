@@ -20,7 +20,7 @@ from maxlib.core.errors import DataError
 from maxlib.journal.chain import Entry
 from maxlib.journal.store import check
 from maxlib.market.bars import BAR
-from maxlib.market.calendar import new_york
+from maxlib.market.calendar import new_york, session, to_ns
 from maxlib.market.instruments import instrument
 from maxlib.research.scenario import Scenario
 
@@ -115,6 +115,16 @@ class PaperDay:
     def pnl_cents(self) -> int:
         """Of the closed trades, after fees."""
         return sum(t.pnl_cents for t in self.trades)
+
+    @property
+    def unseen(self) -> int:
+        """Regular minutes of its session that it did not take."""
+        traded = session(self.date)
+        if traded is None:
+            return 0
+        first, last = (to_ns(self.date, minute) for minute in (traded.open_minute, traded.close_minute))
+        taken = int(((self.bars["ts"] > first) & (self.bars["ts"] <= last)).sum())
+        return traded.close_minute - traded.open_minute - taken
 
 
 def read_day(folder: Path) -> PaperDay:

@@ -12,7 +12,7 @@ from maxlib.core.config import config_hash
 from maxlib.market.calendar import from_ordinal, new_york
 from maxlib.research.daily import Daily, denials, title
 from maxlib.research.drift import BOUND, MIN_SESSIONS, MIN_TRADES, Compared, Drift
-from maxlib.research.paper_days import Denied, PaperTrade
+from maxlib.research.paper_days import Denied, PaperDay, PaperTrade
 from maxlib.research.provenance import code_version
 from maxlib.risk.codes import MEANING
 from maxlib.views.tables import DENIALS, _list, _table, box, esc, money, share, tone
@@ -122,7 +122,7 @@ def tiles(report: Daily) -> str:
         ("Fees", money(fees), "in the P&L", ""),
         ("Slippage", money(slipped), "against the middle, in the P&L", ""),
         ("Signals", f"{len(today.signals):,}", f"{len(today.denied):,} denied", ""),
-        ("Bars", f"{len(today.bars):,}", "the day is over" if today.finished else "the day is not over", ""),
+        ("Bars", f"{len(today.bars):,}", f"the day is {_complete(today, 'over')}", ""),
     ]
     shown = "".join(
         f'<div><span class="small">{esc(name)}</span><b class="{colour}">{esc(value)}</b>'
@@ -236,13 +236,19 @@ def events(report: Daily) -> str:
     return f'<div class="mt"><p>{esc(lead)}</p>{_table(("time", "kind", "what"), rows, "words events")}</div>'
 
 
+def _complete(day: PaperDay, yes: str) -> str:
+    if not day.finished:
+        return "not over"
+    return f"{yes}, {day.unseen:,} minutes unseen" if day.unseen else yes
+
+
 def days(report: Daily) -> str:
     """Each day that the actual figures rest on."""
     rows = [
         f"<tr><th scope=row>{day.date}</th><td>{len(day.signals):,}</td><td>{len(day.denied):,}</td>"
         f"<td>{len(day.trades):,}</td><td>{sum(t.pnl_cents > 0 for t in day.trades):,}</td>"
         f'<td class="{tone(day.pnl_cents)}">{money(day.pnl_cents / 100, sign=True)}</td>'
-        f"<td>{'yes' if day.finished else 'not over'}</td></tr>"
+        f"<td>{_complete(day, 'yes')}</td></tr>"
         for day in report.days
     ]
     header = ("date", "signals", "denied", "trades", "won", "P&L", "complete")

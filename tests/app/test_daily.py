@@ -335,6 +335,20 @@ def test_a_running_trader_may_be_reported_and_its_day_is_said_not_to_be_over(tmp
     trader.trader.close()
 
 
+def test_a_day_that_was_ended_without_its_last_minutes_is_not_called_complete(tmp_path: Path) -> None:
+    """Bars to 12:00 New York: of the 390 minutes of the session 240 were not seen."""
+    trader = PaperTrader(SCENARIO, tmp_path, day=LAST[0], speed=0)
+    bars = TAPE.bars[dates == LAST[0]]
+    for i in range(int((bars["minute"] < 720).sum())):
+        trader.trader.bar(bars[i : i + 1])
+    trader.trader.finish()
+    trader.trader.close()
+    report = daily.daily([tmp_path])
+    assert report.notes[0].startswith("240 regular minutes of the day were not seen: ")
+    assert "the day is over, 240 minutes unseen" in daily_tables.tiles(report)
+    assert "yes, 240 minutes unseen" in daily_tables.days(report)
+
+
 def test_regimes_and_denials_of_the_guard_are_told_in_words(tmp_path: Path) -> None:
     guarded = scenario.load("demo_normal", {"guard.book": "conservative"})
     trader = traded(tmp_path, "2025-04-04", guarded)  # a day with signals, calmer than the strategy may trade
