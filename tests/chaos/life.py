@@ -58,6 +58,10 @@ class Life(Judge):
             getattr(self, deed)(**how)
         except AssertionError:
             raise
+        except ConfigError:
+            if self.leased:
+                raise
+            self.crash(deed)  # another process has the account: this one ends, and is started anew
         except (CrashError, Exception):
             if not HOST.dead:  # a dead process may still meet a journal that is closed to it
                 raise

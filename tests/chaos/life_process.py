@@ -28,6 +28,7 @@ from maxlib.engine.brokerage import BrokerShell
 from maxlib.engine.trader import Trader
 from maxlib.execution.alpaca.fake import FAKE_KEYS
 from maxlib.execution.alpaca.reasons import VenueError
+from maxlib.ops.lease import Lease
 from maxlib.options.desk import DeskConfig
 from maxlib.research.scenario import Scenario
 from maxlib.risk.sizing import Denial, RiskConfig
@@ -253,7 +254,13 @@ class Process:
 
     def renew(self) -> bool:
         """Renew the lease; False = somebody else has it."""
-        return self.courier._lease is not None and self.courier._lease.renew() is None
+        lease = self._lease
+        return lease is not None and lease.renew() is None
+
+    @property
+    def _lease(self) -> Lease | None:
+        assert self.courier._tenure is not None
+        return self.courier._tenure._lease
 
     def close(self) -> None:
         """An orderly end."""
@@ -264,6 +271,6 @@ class Process:
         """What the kernel does to a process that is killed: its locks are free, its files as they are."""
         for task in self._heard:
             task.cancel()
-        if self.courier._lease is not None:
-            self.courier._lease._lock.close()
+        if self._lease is not None:
+            self._lease._lock.close()
         killed()
