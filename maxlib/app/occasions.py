@@ -68,6 +68,8 @@ class Occasions:
                 if last is not None:
                     pnl = f"; P&L {dollars(body['pnl_cents'], sign=True)} of the trade, after fees"
                     found[last] = found[last]._replace(text=found[last].text.partition(";")[0] + pnl)
+            elif body.get("undone"):
+                continue  # told as a difference from the broker
             elif entry.kind == "fill":
                 if self._orders[body["order"]] != "open":
                     exits[body["trade"]] = len(found)

@@ -102,7 +102,7 @@ class Projection:
             worth += count * ((quote.bid_cents if count > 0 else quote.ask_cents) or 0)
             fees += machine.desk.fee_cents((Leg(contract, count),))
         units = position.open_quantity
-        gain = (worth - position.entry.price_cents * units) * machine.instrument.multiplier
+        gain = (worth - position.cost_cents) * machine.instrument.multiplier
         return worth // units if units else None, gain - fees
 
     def _position(self, position: Position, bar: Bar | None, sigma: float) -> PositionView:
@@ -159,7 +159,10 @@ class Projection:
         trade, price = body["trade"], body["price_cents"]
         purpose = self._purposes[body["order"]]
         text = f"{body['quantity']} × {body['contract']} at {price / 100:.2f} ({purpose})"
-        if purpose == "open":
+        if body.get("undone"):
+            what = f"{body['quantity']} × {body['contract']} taken back by the broker"
+            self._mark("exit", ts, body["spot"], self._sides[trade], what)
+        elif purpose == "open":
             self._entries[trade] = (price, body["contract"])
             self._mark("entry", ts, body["spot"], self._sides[trade], text)
         else:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from maxlib.app.occasions import Occasions
 from maxlib.core.errors import InvariantError
 from maxlib.engine.brokerage import BrokerShell, correction_in, correction_out
+from maxlib.engine.projection import Projection
 from maxlib.engine.trader import Trader
 from maxlib.execution.alpaca.books import (
     Blocked,
@@ -21,6 +23,8 @@ from maxlib.execution.alpaca.books import (
 )
 from maxlib.execution.alpaca.orders import Execution, State, Tracked
 from maxlib.journal.store import read
+from maxlib.ops.events import Event
+from maxlib.options.desk import Market as Moment
 from maxlib.risk.sizing import Denial
 from tests.engine.scripted import LONG, Market, config, strategy
 
@@ -113,6 +117,13 @@ def test_units_at_several_prices_are_booked_to_the_cent_once_the_order_has_ended
     assert position.cost_cents == 403
     assert day.shell.machine.equity_cents == start - 4 * 65
     assert sorted((f["quantity"], f["price_cents"]) for f in day.entries("fill")) == [(1, 100), (3, 101)]
+    bar, sigma = day.trader.last_bar, day.trader.sigma
+    assert bar is not None
+    market = Moment(bar.ts, bar.close, bar.minutes_left, sigma, bar.session_minutes)
+    quote = day.shell.machine.desk.mark(tracked.order.contract, market)
+    assert quote is not None
+    left = day.shell.machine.ledger.cash_cents + 4 * (quote.bid_cents or 0) * 100 - 4 * 65
+    assert Projection(day.shell).pnl_cents(bar, sigma) == left - start, "what selling it now would leave"
     day.restart()
     assert day.shell.machine.positions[1].paid_cents == 40_300
 
@@ -262,6 +273,12 @@ def test_a_fill_that_is_taken_back_makes_the_position_smaller_and_exits_ask_for_
     assert machine.ledger.cash_cents == start - 30_000 - 4 * 65, "commission stays paid"
     told = day.entries("fill")[-1]
     assert (told["side"], told["quantity"], told["price_cents"], told["undone"]) == ("sell", 1, 100, True)
+    shown = Projection(day.shell)
+    shown.read()
+    name = tracked.order.contract.name
+    assert (shown.marks[-1].kind, shown.marks[-1].text) == ("exit", f"1 × {name} taken back by the broker")
+    told_of = Occasions(100).of(day.trader.journal.entries)
+    assert [one.event for one in told_of].count(Event.ENTRY) == 1, "it is no entry"
     day.restart()
     day.until("10:05")
     (last,) = day.shell.outbox
