@@ -189,7 +189,7 @@ def test_the_notebook_is_stripped_and_has_one_parameters_cell() -> None:
     assert all(":" in line and "=" in line and "#" in line for line in lines), "typed, with a help comment"
 
 
-@pytest.mark.parametrize("real", [True, False])
+@pytest.mark.parametrize("real", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_notebook_runs_and_says_what_it_compares_with(
     real: bool, tmp_path: Path, root: Path, request: pytest.FixtureRequest
 ) -> None:

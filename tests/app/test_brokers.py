@@ -187,7 +187,7 @@ def test_a_broker_that_misbehaves_over_real_sockets_loses_nothing(
         account.end()
 
 
-@pytest.mark.parametrize("structure", ["vertical", "fly"])
+@pytest.mark.parametrize("structure", ["vertical", pytest.param("fly", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("seed", [3, pytest.param(0, marks=pytest.mark.slow)])
 def test_a_package_is_left_leg_by_leg_where_nobody_takes_it_whole(
     structure: str, seed: int, tmp_path: Path

@@ -163,6 +163,7 @@ def test_without_the_switch_the_fake_is_not_asked_for_quotes(simulated: Any, tmp
 # --- kills
 
 
+@pytest.mark.slow
 def test_killed_twice_and_started_again_it_leaves_the_journal_of_an_undisturbed_day(
     simulated: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
