@@ -11,6 +11,7 @@ from typing import Final
 from maxlib.app.brokers import Account, Connect
 from maxlib.app.feeds import BEAT_SECONDS
 from maxlib.app.telling import Telling
+from maxlib.engine.brokerage import BrokerShell
 from maxlib.engine.events import Bar
 from maxlib.engine.live import LiveSession
 from maxlib.execution.alpaca.books import Blocked, Correction, ExternalTagged, FillTakenBack, PositionAdopted
@@ -125,7 +126,7 @@ class AtBroker:
 
     def heard(self, said: Correction) -> None:
         """The broker told something."""
-        before = len(self._session.marks())
+        before, blocks = len(self._session.marks()), self._blocks()
         try:
             self._session.heard(said, self._clock())
         except HaltEntriesError:
@@ -134,9 +135,18 @@ class AtBroker:
             self._telling.people(Event.LOOP_ERROR, self._session.fault)
             raise
         self._telling.marks(before)
-        if isinstance(said, Blocked | FillTakenBack | PositionAdopted | ExternalTagged):
-            self._telling.people(Event.RECONCILE_MISMATCH, " ".join(str(part) for part in said))
+        told = [f"{block.code}: {block.what}" for block in sorted(self._blocks() - blocks)]
+        if isinstance(said, FillTakenBack | PositionAdopted | ExternalTagged):
+            told.append(" ".join(str(part) for part in said))
+        for text in told:
+            self._telling.people(Event.RECONCILE_MISMATCH, text)
+        if told:
             self._telling.broker()
+
+    def _blocks(self) -> frozenset[Blocked]:
+        """What a person has to look at; some of it the shell finds by itself."""
+        shell = self._session.trader.shell
+        return shell.books.blocks if isinstance(shell, BrokerShell) else frozenset()
 
     def connection(self, denial: Denial | None, why: str) -> None:
         """The broker can be heard (None), or not."""

@@ -69,6 +69,7 @@ def end(folder: Path, close: float | None = None, *, now: int | None = None) -> 
         if not before:
             if unseen and close is None:
                 raise DataError(f"{folder}: {unsettled(trader, folder)}")
+            _answered(trader, folder)
             trader.finish(close)
         machine = trader.shell.machine
         cash = machine.ledger.cash_cents / 100
@@ -79,6 +80,19 @@ def end(folder: Path, close: float | None = None, *, now: int | None = None) -> 
         )
     finally:
         trader.close()
+
+
+def _answered(trader: Trader, folder: Path) -> None:
+    """Nobody may settle what an order, which nobody heard of again, may have sold."""
+    if trader.fills != "broker":
+        return
+    positions = trader.shell.machine.positions.values()
+    orders = [order for p in positions for order in (p.pending.values() if p.held else [p.entry_order])]
+    if orders:
+        named = ", ".join(f"{order.name} ({order.purpose}, {order.id})" for order in orders)
+        raise DataError(
+            f"{folder}: nobody heard what became of {named}; start the trader again, which asks the broker"
+        )
 
 
 def _is_past(folder: Path, day: str, now: int) -> None:

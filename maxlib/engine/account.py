@@ -80,27 +80,36 @@ def ended(folder: Path, day: str, label: str, broker: str = "simulated") -> Carr
             f"--after {folder}: {len(machine['held'])} contracts are still held at the end of "
             f"{first['day']}, and a new day goes on with cash only"
         )
+    halted, killed = _asked(entries[found.seq :], halted=machine["halted"], killed=machine["killed"])
     return Carried(
         first["day"], first["label"], entries[-1].hash, machine["cash_cents"], machine["guard"],
-        machine["halted"] or bool(account and account["books"]["blocks"]),
-        _killed(folder) or ("so its journal says" if machine["killed"] else ""),
+        halted or bool(account and account["books"]["blocks"]), _why(folder, killed=killed),
     )  # fmt: skip
 
 
-def _killed(folder: Path) -> str:
+def _why(folder: Path, *, killed: bool) -> str:
+    """Why the kill switch is thrown, by its file or by the journal."""
     thrown = KillSwitch(folder / KILL_SWITCH).why()
-    return "" if thrown is None else f"{thrown.reason} ({thrown.by})"
+    if thrown is not None:
+        return f"{thrown.reason} ({thrown.by})"
+    return "so its journal says" if killed else ""
 
 
-def _idle(folder: Path, entries: list[Entry]) -> tuple[bool, str]:
-    """Halted, and why killed, at the end of a day without a bar."""
-    halted, killed = bool((json.loads(entries[0].body)["carried"] or {}).get("halted")), False
+def _asked(entries: list[Entry], *, halted: bool, killed: bool) -> tuple[bool, bool]:
+    """Halted and killed, after the commands among entries."""
     for entry in entries:
         if entry.kind == "command":
             name = json.loads(entry.body)["name"]
             halted = halted if name not in ("halt", "resume", "kill") else name != "resume"
             killed = killed if name not in ("kill", "reset") else name == "kill"
-    return halted, _killed(folder) or ("so its journal says" if killed else "")
+    return halted, killed
+
+
+def _idle(folder: Path, entries: list[Entry]) -> tuple[bool, str]:
+    """Halted, and why killed, at the end of a day without a bar."""
+    carried = bool((json.loads(entries[0].body)["carried"] or {}).get("halted"))
+    halted, killed = _asked(entries, halted=carried, killed=False)
+    return halted, _why(folder, killed=killed)
 
 
 def newest(folder: Path, day: str, label: str, broker: str = "simulated") -> Carried | None:

@@ -75,6 +75,9 @@ class BrokerShell(Shell):
         self.down: Denial | None = None
         self._sent: set[str] = set()
         self._told: set[str] = set()
+        self._back: dict[str, int] = {}
+        """Units of exits that were taken back; the machine has not heard of it, so what fills for them anew
+        is no news to it."""
 
     # --- orders go out
 
@@ -184,6 +187,14 @@ class BrokerShell(Shell):
         """Units of an order that had been told as ended. An exit's leave its position, and once only."""
         tracked = self.books.orders[made.order_id]
         order, position = tracked.order, self.machine.positions.get(tracked.order.trade)
+        again = min(made.units, self._back.get(order.id, 0))
+        if again:
+            self._back[order.id] -= again
+            values = tuple(value * (made.units - again) // made.units for value in made.values_cents)
+            made = made._replace(units=made.units - again, values_cents=values)
+            self._block(f"{again} × {order.name} of order {order.id} filled anew after they were taken back")
+        if not made.units:
+            return
         late = order._replace(quantity=made.units)
         if order.purpose == "open" or position is None or fitting(position.held, late) < made.units:
             self._stray(tracked, made.units, at)
@@ -197,6 +208,8 @@ class BrokerShell(Shell):
         """Units of an entry that are no fill: no exit may ask for them. Of an exit, a person has to look."""
         tracked = self.books.orders[said.order_id]
         order, position = tracked.order, self.machine.positions.get(tracked.order.trade)
+        if order.purpose != "open":
+            self._back[order.id] = self._back.get(order.id, 0) + said.units
         undoing = order._replace(legs=reverse(order.legs), quantity=said.units)
         if order.purpose != "open" or position is None or fitting(position.held, undoing) < said.units:
             return
@@ -275,11 +288,14 @@ class BrokerShell(Shell):
         books["external"].sort()
         books["blocks"].sort()
         books["cleared"].sort()
-        return {"books": books, "down": self.down, "sent": sorted(self._sent), "told": sorted(self._told)}
+        return {
+            "books": books, "down": self.down, "sent": sorted(self._sent), "told": sorted(self._told),
+            "back": dict(self._back),
+        }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state`; the machine was restored before."""
         self.books = _BOOKS.validate_python({**state["books"], "orders": dict(state["books"]["orders"])})
         self.down = None if state["down"] is None else Denial(*state["down"])
-        self._sent, self._told = set(state["sent"]), set(state["told"])
+        self._sent, self._told, self._back = set(state["sent"]), set(state["told"]), dict(state["back"])
         self._bar_entries()

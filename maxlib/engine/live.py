@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
@@ -212,13 +213,13 @@ class LiveSession:
 
         It counts in every phase, so that the journal tells who killed and who let go.
         """
-        if self.phase == "STOPPED":
+        if self.fault:
             return _WORDS["STOPPED"]
         try:
             self.trader.command(name, now, why)
         except HaltEntriesError as error:
             return str(error)
-        self.phase = "HALTED"
+        self.phase = "STOPPED" if self.phase == "STOPPED" else "HALTED"
         self._shown.read()
         return None
 
@@ -381,6 +382,8 @@ def recorded_bars(entries: Sequence[Entry]) -> list[BarView]:
     """
     found: list[tuple[Bar, int | None]] = []
     open_: set[int] = set()
+    units = Counter[int]()
+    """Of fills in and out: 0 only where an entry was taken back whole."""
     closed_cents = 0
     for entry in entries:
         if entry.kind not in ("bar", "fill", "closed"):
@@ -389,7 +392,8 @@ def recorded_bars(entries: Sequence[Entry]) -> list[BarView]:
         if entry.kind == "bar":
             bar = Bar(*body["values"])
         elif entry.kind == "fill":
-            open_.add(body["trade"])
+            units[body["trade"]] += -body["quantity"] if body.get("undone") else body["quantity"]
+            (open_.add if units[body["trade"]] else open_.discard)(body["trade"])
         else:
             open_.discard(body["trade"])
             closed_cents += body["pnl_cents"]

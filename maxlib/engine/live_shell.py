@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maxlib.engine.durable import DurableJournal
-from maxlib.engine.events import Bar, Command, OrderFilled, OrderRejected, Submit
+from maxlib.engine.events import Bar, OrderFilled, OrderRejected
 from maxlib.engine.shell import Shell
 from maxlib.execution.broker import Rejection
 from maxlib.options.desk import Market
@@ -24,14 +24,12 @@ class LiveShell(Shell):
     journal: DurableJournal
     dry = False
     """No order that opens is sent: each is rejected as DRY_RUN."""
-    late = False
-    """The bar that is taken was known late: nobody could have traded at its prices, so orders wait."""
 
     # At live quotes an order does not wait for an open: the quotes of the bar's end are what there is.
 
     def open(self, bar: Bar, sigma: float) -> None:
         """Execute waiting orders at the bar's open; at live quotes nothing is known of that moment."""
-        if not self.machine.desk.live and not self.late:
+        if not self.machine.desk.live and not self.machine.late:
             super().open(bar, sigma)
 
     def close(self, bar: Bar, rows: Rows, sigma: float, exits: dict[int, Any] | None = None) -> None:
@@ -49,13 +47,8 @@ class LiveShell(Shell):
         super().signal(bar, signal, sigma)
         self._at_live_quotes(bar, sigma)
 
-    def _execute(self, commands: list[Command], bar: Bar, sigma: float, now: Market | None = None) -> None:
-        if self.late:
-            commands = [_waiting(command) for command in commands]
-        super()._execute(commands, bar, sigma, now)
-
     def _at_live_quotes(self, bar: Bar, sigma: float) -> None:
-        if self.waiting and self.machine.desk.live and not self.late:
+        if self.waiting and self.machine.desk.live and not self.machine.late:
             end = Market(bar.ts, bar.close, bar.minutes_left, sigma, bar.session_minutes)
             self._work(self.machine.desk.moment(end), bar.forming, sigma)
 
@@ -81,10 +74,3 @@ class LiveShell(Shell):
             made = (entry.ts, body["quantity"], prices, body["fee_cents"], body["spot"], body["modelled"])
             event = OrderFilled(Fill(order, *made, body["slippage_cents"]), bar)
         self._execute(self.machine.handle(event), bar, sigma, market if opening else None)
-
-
-def _waiting(command: Command) -> Command:
-    """An order that would have left at a level inside the bar leaves at the next price there is."""
-    if not isinstance(command, Submit) or command.order.trigger is None:
-        return command
-    return Submit(command.order._replace(trigger=None))

@@ -119,6 +119,9 @@ class Machine:
         self.last_exit = 0
         self.halted = False
         """No order that adds risk is sent; what is open is watched and left as planned."""
+        self.late = False
+        """The bar that is taken was known late: nobody could have traded at its prices, so exits wait for
+        the next price there is."""
         self.killed = False
         """The kill switch is thrown: a halt that only its code ends."""
         self.feed: Denial | None = None
@@ -401,7 +404,7 @@ class Machine:
             (TP2, "tp2", float(out["tp2_price"])),
             (TIME, "time", None),
         ]
-        late = self.desk.live or arrival(self.config.fills, bar.ts) > bar.ts
+        late = self.late or self.desk.live or arrival(self.config.fills, bar.ts) > bar.ts
         for bit, purpose, price in steps:
             if not happened & bit:
                 continue
@@ -620,13 +623,19 @@ class Machine:
             if self.patient and (position.pending or not position.held):
                 continue  # nobody has told what became of its order
             if over or event.close is not None:
-                spot, at = (bar.close, bar.ts) if event.close is None else (event.close, position.closes_at)
-                commands += self._settle(position, bar.ts, spot, "expiry", at)
+                spot = self._close(position, bar) if event.close is None else event.close
+                commands += self._settle(position, bar.ts, spot, "expiry", position.closes_at)
             else:
                 position.queue.clear()  # what was to be asked for again is asked for now
                 units = position.free_quantity
                 commands += self._leave(position, bar.ts, "tape_end", units, bar.close)
         return commands
+
+    @staticmethod
+    def _close(position: Position, bar: Bar) -> float:
+        """The session's close as its watch saw it; the last bar may be one after hours."""
+        close = math.nan if position.watch is None else float(position.watch.state["regular_close"][0])
+        return bar.close if math.isnan(close) else close
 
     # --- state
 

@@ -63,12 +63,14 @@ class Position:
         return _units(self.legs, self.held)
 
     def free(self) -> tuple[Leg, ...]:
-        """What is held and not on its way out."""
+        """What is held and not on its way out; never more than is held, though orders may ask for more."""
         left = dict(self.held)
         for order in (*self.pending.values(), *self.queue):
             for leg in order.legs:
                 left[leg.contract] = left.get(leg.contract, 0) + leg.ratio * order.quantity
-        return tuple(Leg(contract, count) for contract, count in left.items() if count)
+        return tuple(
+            Leg(contract, count) for contract, count in left.items() if count * self.held.get(contract, 0) > 0
+        )
 
     @property
     def free_quantity(self) -> int:

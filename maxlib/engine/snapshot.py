@@ -36,7 +36,8 @@ def _legs_in(rows: Any) -> tuple[Leg, ...]:
     return tuple(Leg(Contract(*contract), ratio) for contract, ratio in rows)
 
 
-def _order_in(row: list[Any]) -> Order:
+def order_in(row: list[Any]) -> Order:
+    """An order from the list that JSON makes of it."""
     order = Order(*row)
     return order._replace(legs=_legs_in(order.legs))
 
@@ -62,18 +63,18 @@ def position_out(p: Position) -> dict[str, Any]:
 def position_in(row: dict[str, Any]) -> Position:
     """The position that `position_out` wrote."""
     bar, *rest = row["signal"]
-    p = Position(row["number"], SignalSeen(Bar(*bar), *floats(rest)), _order_in(row["entry_order"]))
+    p = Position(row["number"], SignalSeen(Bar(*bar), *floats(rest)), order_in(row["entry_order"]))
     p.quantity = row["quantity"]
     if row["entry"] is not None:
         filled, ts, quantity, prices, *fields = row["entry"]
-        p.entry = Fill(_order_in(filled), ts, quantity, tuple(prices), *fields)
+        p.entry = Fill(order_in(filled), ts, quantity, tuple(prices), *fields)
     stop, tp1, tp2 = floats(row["levels"])
     p.levels = (stop, tp1, tp2)
     p.proceeds_cents, p.fee_cents = row["proceeds_cents"], row["fee_cents"]
     p.held = {Contract(*contract): count for contract, count in row["held"]}
     p.bought = {Contract(*contract): (count, cents) for contract, count, cents in row["bought"]}
-    p.pending = {order.id: order for order in map(_order_in, row["pending"])}
-    p.queue = [_order_in(order) for order in row["queue"]]
+    p.pending = {order.id: order for order in map(order_in, row["pending"])}
+    p.queue = [order_in(order) for order in row["queue"]]
     p.closes_at, p.slippage_cents, p.pin = row["closes_at"], row["slippage_cents"], row["pin"]
     p.book, p.refusals = row["book"], row["refusals"]
     p.asked_cents, p.paid_cents = row["asked_cents"], row["paid_cents"]

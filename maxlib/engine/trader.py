@@ -28,7 +28,7 @@ from maxlib.engine.durable import DurableJournal
 from maxlib.engine.events import Bar, Checked, Erred, PeakReset
 from maxlib.engine.live_shell import LiveShell
 from maxlib.engine.machine import Machine, MachineConfig
-from maxlib.engine.snapshot import floats, numbers
+from maxlib.engine.snapshot import floats, numbers, order_in
 from maxlib.execution.alpaca.books import Correction
 from maxlib.journal.chain import Entry, verify
 from maxlib.journal.errors import HaltEntriesError
@@ -195,11 +195,9 @@ class Trader:
             self._take(quotes)
         said = {"values": bar, "level": level}
         self.journal.append(bar.ts, "bar", {**said, "late": True} if late else said)
-        if isinstance(self.shell, LiveShell):
-            self.shell.late = late
+        self.shell.machine.late = late
         self._stepper.step(rows, level)
-        if isinstance(self.shell, LiveShell):
-            self.shell.late = False
+        self.shell.machine.late = False
         self.last_bar = bar
         self.sigma = float(self._stepper.volatility.last["sigma"]) if level is None else level
         self.journal.commit()
@@ -334,7 +332,7 @@ class Trader:
         said = {"name": "finish", "why": ""}
         self.journal.append(self.last_bar.ts, "command", said if close is None else {**said, "close": close})
         self.shell.finish(self.last_bar, self.sigma, close)
-        self.finished = True
+        self.finished = not any(p.held for p in self.shell.machine.positions.values())
         self.journal.commit()
         if self.journal.next_recorded is None:
             with contextlib.suppress(HaltEntriesError):  # then the close does it, or `maxtrader end`
@@ -372,7 +370,7 @@ class Trader:
         return {
             "machine": json.loads(self.shell.machine.snapshot()),
             "streams": _text(self._stepper.snapshot()),
-            "waiting": [order.id for order in self.shell.waiting],
+            "waiting": list(self.shell.waiting),
             "broker": self.shell.state() if isinstance(self.shell, BrokerShell) else None,
             "quotes": self._desk.state() if self.quotes == "live" else None,
             "last": self.last_bar,
@@ -418,10 +416,7 @@ class Trader:
         if self.quotes == "live":
             self._desk.restore(state["quotes"])
         self._stepper.restore(_streams(state["streams"]))
-        entries = [p.entry_order for p in machine.positions.values() if p.entry is None]
-        exits = [order for p in machine.positions.values() for order in p.pending.values()]
-        orders = {order.id: order for order in (*entries, *exits)}
-        self.shell.waiting = [orders[name] for name in state["waiting"]]
+        self.shell.waiting = [order_in(row) for row in state["waiting"]]
         if isinstance(self.shell, BrokerShell):
             self.shell.restore(state["broker"])
         self.last_bar = None if state["last"] is None else Bar(*state["last"])

@@ -268,6 +268,8 @@ class Life(Judge):
         self.audit.read()
         if during in ("halt", "resume"):  # whether it counts, the file tells
             self.halted = self.audit.halted
+        if during == "reset":
+            self.thrown = self.audit.killed or (self.folder / KILL_SWITCH).exists()
         self.lost |= {name for name, order in self.audit.orders.items() if order.sent_at} - set(
             self.account.posted
         )

@@ -59,7 +59,7 @@ class Audit:
         self.orders: dict[str, Sent] = {}
         self.trades: set[int] = set()
         self.executions: set[str] = set()
-        self.blocked = self.strayed = self.halted = False
+        self.blocked = self.strayed = self.halted = self.killed = False
         self._db: apsw.Connection | None = None
         self._snapshot_at = 0
 
@@ -148,6 +148,8 @@ class Audit:
             self.blocked = False
         elif body["name"] in ("halt", "resume"):
             self.halted = body["name"] == "halt"
+        elif body["name"] in ("kill", "reset"):
+            self.halted, self.killed = True, body["name"] == "kill"
 
     def _broker(self, body: dict[str, Any], ts: int) -> None:
         what = body["what"]

@@ -39,8 +39,8 @@ def test_the_harness_sees_what_stays_behind(monkeypatch: pytest.MonkeyPatch) -> 
     kept: list[Any] = []
     original = LiveSession.bar
 
-    def keeping(self: LiveSession, *bar: Any) -> None:
-        original(self, *bar)
+    def keeping(self: LiveSession, *bar: Any, **how: Any) -> None:
+        original(self, *bar, **how)
         kept.append(bytes(100_000))
         if len(kept) % 10 == 0:
             kept.append(asyncio.create_task(asyncio.sleep(1e6)))
