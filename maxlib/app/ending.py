@@ -10,7 +10,10 @@ from typing import Final
 
 from maxlib.app.venues import first_entry
 from maxlib.core.errors import DataError
+from maxlib.engine.brokerage import BrokerShell
 from maxlib.engine.trader import Trader
+from maxlib.execution.alpaca.books import StateMoved
+from maxlib.execution.alpaca.orders import LIVE, State, Tracked
 from maxlib.market.calendar import session, to_ns
 from maxlib.research.scenario import Scenario
 
@@ -27,7 +30,7 @@ def unsettled(trader: Trader, folder: Path) -> str:
     )
 
 
-def end(folder: Path, close: float | None = None, *, now: int | None = None) -> str:
+def end(folder: Path, close: float | None = None, *, unfilled: bool = False, now: int | None = None) -> str:
     """End the day of a trader's folder; returns what it came to, in a sentence.
 
     Nothing is sold: what is open expired with its session, and is settled by the underlying's official
@@ -37,13 +40,14 @@ def end(folder: Path, close: float | None = None, *, now: int | None = None) -> 
     ----------
     close : official close of the underlying, dollars; needed if something is open and the last minute
         was not seen
+    unfilled : a person looked at the broker: of orders that nobody heard of again, no more filled
     now : UTC ns; None = the clock's
 
     Raises
     ------
     DataError
-        If there is no journal, a trader is running on it, its session is not over, or the close is
-        needed and not told, or told and not needed.
+        If there is no journal, a trader is running on it, its session is not over, nobody heard what became
+        of an order, or the close is needed and not told, or told and not needed.
     InvariantError
         If this program does not repeat what is recorded.
     """
@@ -69,7 +73,7 @@ def end(folder: Path, close: float | None = None, *, now: int | None = None) -> 
         if not before:
             if unseen and close is None:
                 raise DataError(f"{folder}: {unsettled(trader, folder)}")
-            _answered(trader, folder)
+            _answered(trader, folder, unfilled=unfilled)
             trader.finish(close)
         machine = trader.shell.machine
         cash = machine.ledger.cash_cents / 100
@@ -82,17 +86,29 @@ def end(folder: Path, close: float | None = None, *, now: int | None = None) -> 
         trader.close()
 
 
-def _answered(trader: Trader, folder: Path) -> None:
+def _unanswered(trader: Trader) -> list[Tracked]:
+    """Orders at a broker of which nobody heard how they ended."""
+    shell = trader.shell
+    orders = shell.books.orders.values() if isinstance(shell, BrokerShell) else ()
+    return [tracked for tracked in orders if tracked.state in LIVE]
+
+
+def _answered(trader: Trader, folder: Path, *, unfilled: bool) -> None:
     """Nobody may settle what an order, which nobody heard of again, may have sold."""
-    if trader.fills != "broker":
-        return
-    positions = trader.shell.machine.positions.values()
-    orders = [order for p in positions for order in (p.pending.values() if p.held else [p.entry_order])]
-    if orders:
-        named = ", ".join(f"{order.name} ({order.purpose}, {order.id})" for order in orders)
+    orders = _unanswered(trader)
+    if orders and not unfilled:
+        named = ", ".join(f"{t.order.name} ({t.order.purpose}, {t.order.id})" for t in orders)
         raise DataError(
-            f"{folder}: nobody heard what became of {named}; start the trader again, which asks the broker"
+            f"{folder}: nobody heard what became of {named}; look at the broker's own list: if none of it "
+            "filled any more, say so with --unfilled"
         )
+    for tracked in orders:
+        # A day order ends with its session; what never went out is no order.
+        to: State = "LOST" if tracked.state in ("INTENT", "UNKNOWN") else "EXPIRED"
+        why = "a person looked: it did not fill any more"
+        moved = StateMoved(tracked.order.id, tracked.state, to, tracked.broker_id, tracked.leg_ids, 0, why)
+        assert trader.last_bar is not None
+        trader.heard(moved, trader.last_bar.ts)
 
 
 def _is_past(folder: Path, day: str, now: int) -> None:

@@ -14,6 +14,7 @@ from maxlib.app.ending import end
 from maxlib.app.paper import PaperTrader
 from maxlib.core.errors import DataError
 from maxlib.data.tape import load
+from maxlib.engine.account import ended
 from maxlib.engine.replay import session_days, span
 from maxlib.journal.store import JournalFile, read
 from maxlib.market.calendar import to_ns
@@ -118,6 +119,26 @@ def test_a_day_that_died_with_a_position_is_settled_by_the_official_close_and_ne
     fills = [json.loads(e.body) for e in read(folder / "journal.sqlite") if e.kind == "fill"]
     assert fills[-1]["price_cents"] == 700
     assert carried(traded(tmp_path, SECOND).folder)["day"] == FIRST
+
+
+def test_a_kill_that_is_reset_after_the_close_does_not_go_on_to_the_next_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAXTRADER_KILL_RESET_CODE", "a code that nobody guesses")
+    first = PaperTrader(CHOSEN, tmp_path / f"demo-{FIRST}", day=FIRST, speed=0)
+    assert first.ask("kill", "enough", "") is None
+
+    async def served() -> None:
+        running = asyncio.create_task(first.run())
+        while first.session.phase != "STOPPED":
+            await asyncio.sleep(0)
+        assert first.ask("reset", "fine again", "a code that nobody guesses") is None
+        first._stop.set()
+        await running
+
+    asyncio.run(served())
+    found = ended(first.folder, SECOND, "SIMULATED")
+    assert (found.killed, found.halted) == ("", True), "it is a person who resumes"
 
 
 def test_a_close_that_is_not_needed_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from maxlib.app.alerts import Alerts
 from maxlib.app.api import Events
+from maxlib.app.at_broker import AtBroker
 from maxlib.app.feeds import Condition
 from maxlib.app.occasions import LATE_NS, Occasions
 from maxlib.app.paper import PaperTrader
@@ -31,6 +32,7 @@ from maxlib.risk.safety import SafetyConfig
 from maxlib.risk.sizing import Denial
 from tests.app.test_paper import SHORT, traded
 from tests.engine.scripted import LONG, Market, config, strategy
+from tests.engine.test_brokerage import Day
 from tests.engine.test_guard_inputs import well
 
 SIGNALS = ("10:00", "10:10", "10:20", "10:30", "10:40")
@@ -218,6 +220,29 @@ def test_a_journal_that_cannot_be_recovered_is_an_emergency(tmp_path: Path) -> N
     [(title, body, priority)] = memory.sent
     assert (title, priority) == ("[SIMULATED] Recovery error", 2)
     assert "look at it" in body
+
+
+def test_units_that_no_trade_waits_for_are_told_to_people_and_viewers(tmp_path: Path) -> None:
+    """An entry fills after its cancel: the account holds contracts without a stop."""
+    day = Day(tmp_path)
+    day.until("09:41")
+    (tracked,) = day.shell.outbox
+    session = LiveSession(day.trader, label="PAPER", strategy="scripted")
+    memory, events = Memory(), Events()
+    notices = Notifier([memory], tmp_path / "n", "PAPER", masker=Masker())
+    telling = Telling(session, events, Alerts(notices, session, lambda: day.now), lambda: day.now)
+    never: Any = None
+    at = AtBroker(never, session, telling, lambda: day.now, lambda: None, since=0, standing=False)
+    at.sending(tracked.order.id)
+    at.heard(day.moved(tracked, "WORKING"))
+    at.heard(day.moved(tracked, "CANCELED"))
+    with events.listen() as queue:
+        at.heard(day.filled(tracked, 4, 40_000, late=True))
+        seen = [queue.get_nowait()["event"] for _ in range(queue.qsize())]
+    notices.close(5.0)
+    (said,) = [body for title, body, _ in memory.sent if title.endswith("Reconcile mismatch")]
+    assert said.startswith("STRAY_FILL: 4 × ")
+    assert "broker" in seen
 
 
 def test_that_the_feed_is_well_again_is_told_at_once(tmp_path: Path) -> None:

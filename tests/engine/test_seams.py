@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from maxlib.app import ending
+from maxlib.core.errors import DataError
 from maxlib.engine import trader as engine
 from maxlib.engine.brokerage import BrokerShell
 from maxlib.engine.live import recorded_bars
@@ -139,6 +141,24 @@ def test_what_a_broker_did_not_sell_is_settled_at_the_sessions_close_not_at_a_pr
     (spot,) = [body["spot"] for body in desk.entries("expired")]
     assert spot == 500.0
     assert desk.shell.machine.positions == {}
+
+
+def test_what_nobody_heard_of_again_is_ended_by_a_person_who_looked(tmp_path: Path) -> None:
+    """The trader died while its exit was under way, and its venue serves no past day."""
+    desk = Desk(tmp_path, falling(), hold_minutes=50)
+    desk.until("10:01")
+    desk.enter(1)
+    desk.until("10:11")
+    desk.send()
+    ((leaving,),) = [list(p.pending.values()) for p in desk.shell.machine.positions.values()]
+    with pytest.raises(DataError, match=f"nobody heard what became of .*{leaving.id}.*--unfilled"):
+        ending._answered(desk.trader, tmp_path, unfilled=False)
+    ending._answered(desk.trader, tmp_path, unfilled=True)
+    desk.trader.finish(507.0)
+    assert desk.trader.finished
+    assert desk.shell.machine.positions == {}
+    assert [body["spot"] for body in desk.entries("expired")] == [507.0]
+    desk.restart()
 
 
 def own(folder: Path, bars: Any, structure: str = "long", **plan: Any) -> Trader:

@@ -159,11 +159,15 @@ def end(
         float | None,
         typer.Option("--close", min=0.01, help="Official close of the underlying, if the end was not seen."),
     ] = None,
+    unfilled: Annotated[
+        bool,
+        typer.Option("--unfilled", help="You looked at the broker: what nobody heard of again did not fill."),
+    ] = False,
 ) -> None:
     """End a past day whose trader did not. What is open is settled at the close; nothing is sold."""
     from maxlib.app import ending
 
-    print(ending.end(folder, close))
+    print(ending.end(folder, close, unfilled=unfilled))
 
 
 @app.command()
