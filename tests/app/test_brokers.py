@@ -105,6 +105,7 @@ def orders_of(trader: PaperTrader) -> list[Any]:
     return [tracked.order for tracked in shell.books.orders.values()]
 
 
+@pytest.mark.slow
 def test_a_killed_trader_and_its_fake_begin_again_and_agree(
     chosen: tuple[scenario.Scenario, str], tmp_path: Path
 ) -> None:
