@@ -223,6 +223,7 @@ def test_one_trader_an_account_whatever_their_folders(
     agreed(trader, account)
 
 
+@pytest.mark.slow
 def test_a_broker_that_goes_away_bars_entries_and_is_heard_again_when_it_is_back(
     chosen: tuple[scenario.Scenario, str], tmp_path: Path
 ) -> None:

@@ -323,6 +323,7 @@ def fake_command(day: str, folder: Path) -> list[str]:
     return [*told, "--venue", "fake"]
 
 
+@pytest.mark.slow
 def test_killed_twice_over_the_live_path_and_started_again_it_decides_the_same(
     simulated: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -125,6 +125,7 @@ def address(folder: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
+@pytest.mark.slow
 def test_killed_twice_and_started_again_the_journal_is_the_undisturbed_one(
     undisturbed: tuple[str, list[Entry]], tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from tests.chaos.soak import grown, soak
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
 
 
+@pytest.mark.slow
 def test_row_73_sessions_on_end_leave_neither_memory_nor_descriptors_nor_tasks(
     record_testsuite_property: Any,
 ) -> None:
